@@ -1,0 +1,62 @@
+"""Wiring only: finds the verbs in `commands/`, loads one when it is called, maps errors to exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+
+import click
+
+from rehost import __version__
+from rehost.cli import commands
+from rehost.cli.exits import Exit
+
+#: One line each, so that `rehost --help` imports no verb. A test compares it with the commands themselves.
+SUMMARIES = {
+    "sandbox": "Stand-ins for the providers on loopback.",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are used: `--help` must stay fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{commands.__name__}.{name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rehost")
+def cli() -> None:
+    """Move a whole platform, with its data, to another cloud with one command."""
+
+
+def main() -> None:
+    """The console script. Usage errors leave with 3, as every invalid input does."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        code = Exit.INVALID
+    except click.ClickException as error:
+        error.show()
+        code = Exit.FAILED
+    except (click.Abort, KeyboardInterrupt):
+        code = Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.FAILED
+    sys.exit(code if isinstance(code, int) else Exit.DONE)

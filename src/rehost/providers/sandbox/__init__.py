@@ -1,0 +1,1 @@
+"""Stand-ins on loopback for the providers' control planes."""

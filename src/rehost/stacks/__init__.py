@@ -1,0 +1,1 @@
+"""The pure core: knows no provider and imports no provider's SDK."""

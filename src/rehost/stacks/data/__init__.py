@@ -1,0 +1,1 @@
+"""Movers: each copies one kind of data and proves it."""

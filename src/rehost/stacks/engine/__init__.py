@@ -1,0 +1,1 @@
+"""Carrying a plan out: scheduler, retries, journaled intents, typed events."""

@@ -1,0 +1,1 @@
+"""The neutral component types a stack is made of."""

@@ -1,0 +1,1 @@
+"""What a deployment owns: Pulumi deployment JSON, stores, lock, journal, secrets."""
