@@ -1,1 +1,29 @@
 """The neutral component types a stack is made of."""
+
+from rehost.stacks.model.base import Bytes, Component, Override, parse_size, show_size
+from rehost.stacks.model.compute import Server, Size, Volume
+from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
+from rehost.stacks.model.stack import Check, Secret, Stack, Target
+from rehost.stacks.model.storage import Bucket
+from rehost.stacks.model.zones import Record
+
+__all__ = [
+    "Bucket",
+    "Bytes",
+    "Check",
+    "Component",
+    "Firewall",
+    "Network",
+    "Override",
+    "Record",
+    "Rule",
+    "Secret",
+    "Server",
+    "Size",
+    "Stack",
+    "Subnet",
+    "Target",
+    "Volume",
+    "parse_size",
+    "show_size",
+]

@@ -1,0 +1,137 @@
+"""Component to resources: what every provider's lowering is given, and the pass itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehost.stacks.errors import InvalidInput
+from rehost.stacks.graph import UNKNOWN, Graph, Join, Resource, Secret, Value, make_urn
+from rehost.stacks.model import Stack, Target
+from rehost.stacks.ports import Adapter
+
+REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
+
+
+def rehost_id(deployment: str, urn: str) -> str:
+    """The mark that tells a resource's owner: 32 hex digits, fit for any provider's label values."""
+    return hashlib.sha256(f"{deployment}\n{urn}".encode()).hexdigest()[:32]
+
+
+@dataclass
+class Lowering:
+    """The context of one lowering: definition, target, facts, and how names and marks are made."""
+
+    stack: Stack
+    target: Target
+    facts: Mapping[str, Any]
+    deployment: str | None = None
+    """The deployment id; None in a preview of something never deployed, which leaves what depends on it unknown."""
+    secrets: Mapping[str, Value] = field(default_factory=dict)
+    """Secret values by name; UNKNOWN where they can't be read."""
+
+    def fact(self, key: str) -> Any:
+        """A chosen fact, UNKNOWN where nothing could be chosen yet."""
+        return self.facts.get(key, UNKNOWN)
+
+    def urn(self, type_: str, name: str) -> str:
+        """The URN for a type and logical name."""
+        return make_urn(self.target.name, self.stack.stack, type_, name)
+
+    def resource(
+        self,
+        type_: str,
+        name: str,
+        inputs: Mapping[str, Value],
+        *,
+        component: str,
+        after: Iterable[str] = (),
+    ) -> Resource:
+        """A resource of this stack, without the inputs that are None."""
+        kept = {key: value for key, value in inputs.items() if value is not None}
+        return Resource(self.urn(type_, name), type_, name, kept, component, tuple(after))
+
+    def marks(self, type_: str, name: str, labels: Mapping[str, str] | None = None) -> dict[str, Value]:
+        """Tags or labels of a resource: the operator's own, and the mark of its owner."""
+        mark = UNKNOWN if self.deployment is None else rehost_id(self.deployment, self.urn(type_, name))
+        return {**(labels or {}), "rehost-id": mark, "rehost-stack": self.stack.stack}
+
+    def physical(self, name: str) -> str:
+        """The provider-side name of a resource: stack and logical name."""
+        return f"{self.stack.stack}-{name}"
+
+    def global_name(self, name: str) -> Value:
+        """A name that must be unique in the world: carries a suffix from the deployment id."""
+        if self.deployment is None:
+            return UNKNOWN
+        return f"{self.stack.stack}-{name}-{rehost_id(self.deployment, 'global')[:10]}"
+
+    def text(self, text: str, export: Callable[[str], Value]) -> Value:
+        """Text with its `${...}` references replaced by what `export` answers for each; `$$` is a dollar."""
+        parts: list[Value] = []
+        position = 0
+        for match in REFERENCE.finditer(text):
+            parts.append(text[position : match.start()])
+            position = match.end()
+            parts.append("$" if match[0] == "$$" else self._refer(match[1].strip(), export))
+        parts.append(text[position:])
+        present = [part for part in parts if part != ""]
+        if all(isinstance(part, str) for part in present):
+            return "".join(present)
+        return present[0] if len(present) == 1 else Join(tuple(present))
+
+    def _refer(self, address: str, export: Callable[[str], Value]) -> Value:
+        head, _, rest = address.partition(".")
+        if head == "secrets":
+            value = self.secrets.get(rest.removesuffix(".value"), UNKNOWN)
+            return value if value is UNKNOWN or isinstance(value, Secret) else Secret(value)
+        if address == "stack":
+            return self.stack.stack
+        if address == "network.cidr" and self.stack.network is not None:
+            return str(self.stack.network.cidr)
+        if address in ("target", "target.name"):
+            return self.target.name
+        if address == "target.region":
+            return self.target.region
+        return export(address)
+
+
+def lower(adapter: Adapter, lowering: Lowering) -> Graph:
+    """The graph of a stack at a target, with overrides laid over the inputs and every input checked.
+
+    Raises InvalidInput for inputs that break a kind's limits and GraphError for a broken graph.
+    """
+    resources = []
+    for resource in adapter.lower(lowering):
+        try:
+            inputs = adapter.check(resource.type, resource.inputs)
+        except InvalidInput as error:
+            error.address = error.address or resource.component
+            raise
+        resources.append(
+            Resource(resource.urn, resource.type, resource.name, inputs, resource.component, resource.after)
+        )
+    return Graph.of(resources)
+
+
+def overridden(
+    inputs: Mapping[str, Value], override: Mapping[str, Mapping[str, Any]], target: Target
+) -> dict[str, Value]:
+    """Inputs with the operator's native properties for this provider, then for this target, laid over them."""
+    merged = dict(inputs)
+    for key in (target.provider, target.name):
+        merged = _merge(merged, override.get(key, {}))
+    return merged
+
+
+def _merge(below: Mapping[str, Value], above: Mapping[str, Any]) -> dict[str, Value]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,111 @@
+"""The stack: everything a platform is made of, and where it may run."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from rehost.stacks.model.base import Component
+from rehost.stacks.model.compute import Server, Volume
+from rehost.stacks.model.network import Firewall, Network
+from rehost.stacks.model.storage import Bucket
+from rehost.stacks.model.zones import Record
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
+"""Lower-case letters, digits and dashes, at most 32, starting with a letter: fit for every provider."""
+
+Domain = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$", max_length=253
+    ),
+]
+
+
+class Target(Component):
+    """A place to run the stack. Other keys are options of the provider."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    name: str = ""
+    """The key under `targets`, filled in by the stack."""
+    provider: str
+    region: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys beyond provider and region."""
+        return dict(self.model_extra or {})
+
+
+class Secret(Component):
+    """A secret of the stack: made once (`generate` bytes of randomness) or read from the environment."""
+
+    generate: int | None = Field(None, ge=8, le=1024)
+    from_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Secret:
+        if (self.generate is None) == (self.from_env is None):
+            raise ValueError("needs exactly one of generate, from_env")
+        return self
+
+
+class Check(Component):
+    """A question whose answer proves that the platform works: `http`, an address that must answer."""
+
+    http: str | None = Field(None, pattern=r"^(https?://|\$\{)\S+$")
+    status: int = Field(200, ge=100, le=599)
+    contains: str = ""
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Check:
+        if self.http is None:
+            raise ValueError("needs http: an address to ask")
+        return self
+
+
+_SERVER_INDEX = re.compile(r"^(.+)-(\d+)$")
+
+
+class Stack(Component):
+    """The provider-neutral definition of a platform."""
+
+    stack: Name
+    targets: dict[Name, Target] = Field(default_factory=dict)
+    network: Network | None = None
+    firewalls: dict[Name, Firewall] = Field(default_factory=dict)
+    ssh_keys: dict[Name, str] = Field(default_factory=dict)
+    """Public keys by name, in OpenSSH's format."""
+    servers: dict[Name, Server] = Field(default_factory=dict)
+    volumes: dict[Name, Volume] = Field(default_factory=dict)
+    buckets: dict[Name, Bucket] = Field(default_factory=dict)
+    dns: dict[Domain, tuple[Record, ...]] = Field(default_factory=dict)
+    secrets: dict[Name, Secret] = Field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_targets(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("targets"), dict):
+            named = {
+                name: {**target, "name": name} if isinstance(target, dict) else target
+                for name, target in data["targets"].items()
+            }
+            return {**data, "targets": named}
+        return data
+
+    def subnets(self) -> dict[str, Any]:
+        """The subnets of the network, empty without one."""
+        return self.network.layout() if self.network else {}
+
+    def server_named(self, name: str) -> list[str]:
+        """The servers that a group's name or a single server's name stands for; empty if it names none."""
+        if name in self.servers:
+            return self.servers[name].members(name)
+        match = _SERVER_INDEX.match(name)
+        if match and match[1] in self.servers and name in self.servers[match[1]].members(match[1]):
+            return [name]
+        return []

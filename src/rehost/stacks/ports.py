@@ -1,0 +1,306 @@
+"""What the core asks of the outside: adapters, their connections to a live provider, stores of objects.
+
+An `Adapter` is pure and needs no SDK and no credentials; `Adapter.connect` gives the `Connection` that calls the
+provider. Both together are Pulumi's resource semantics: check, diff, create (with preview), read, update, delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rehost.stacks.diagnostics import Diagnostic
+from rehost.stacks.graph import Resource, Value, make_urn
+
+if TYPE_CHECKING:
+    from rehost.stacks.lower import Lowering
+    from rehost.stacks.model import Stack, Target
+
+
+class Disruption(IntEnum):
+    """What a step interrupts, the worst last."""
+
+    NONE = 0
+    RESTART = 1
+    REPLACE = 2
+    DATA_LOSS = 3
+
+    @property
+    def label(self) -> str:
+        """The word shown to people and in JSON."""
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class KindRules:
+    """The facts about one resource type, kept as data in the provider's folder. Times are seconds.
+
+    Property paths leave out list indices: `rules.port`, `rootBlockDevice.encrypted`.
+    """
+
+    token: str
+    title: str
+    """What people call it: `server`, `security group rule`."""
+    force_new: frozenset[str] = frozenset()
+    """Inputs whose change replaces the resource."""
+    unread: frozenset[str] = frozenset()
+    """Inputs that the API never returns: kept from state, never a difference."""
+    frozen: frozenset[str] = frozenset()
+    """Inputs used at creation only; a later change is reported and not applied."""
+    unordered: frozenset[str] = frozenset()
+    """Lists whose order has no meaning."""
+    defaults: Mapping[str, Value] = field(default_factory=dict)
+    """Top-level inputs that mean the same when left out."""
+    sensitive: frozenset[str] = frozenset()
+    disruption: Mapping[str, Disruption] = field(default_factory=dict)
+    """What an update of a property in place interrupts; none where it is not named."""
+    identity: str = "tag"
+    """How a lost create is found again: `tag` (rehost-id), `natural` (a natural key), `name` (unique name)."""
+    tags: str = ""
+    """The input that holds tags or labels, empty where the type has none."""
+    delete_before_replace: bool = False
+    holds_data: bool = False
+    create_s: float = 600.0
+    """After this long without success a create is given up; the same for update and delete."""
+    update_s: float = 600.0
+    delete_s: float = 600.0
+    poll_s: float = 1.0
+    """First interval between two looks at something under way; grows to ten times this."""
+    visible_s: float = 0.0
+    """Longest time after its creation that a resource may be missing from reads and look-ups."""
+    typical_s: float = 1.0
+    """Usual time of a create: weighs the longest path, promises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One property that differs. `path` is dotted, with list indices."""
+
+    path: str
+    old: Value
+    new: Value
+    replaces: bool = False
+    disruption: Disruption = Disruption.NONE
+    frozen: bool = False
+    """The difference is known and will not be applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What an update of a resource would change."""
+
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def effective(self) -> tuple[Change, ...]:
+        """The changes that will be applied."""
+        return tuple(change for change in self.changes if not change.frozen)
+
+    @property
+    def replaces(self) -> tuple[str, ...]:
+        """Paths that force a replacement."""
+        return tuple(change.path for change in self.changes if change.replaces and not change.frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A resource as state knows it, to be read or found again. Secrets in `inputs` are revealed."""
+
+    urn: str
+    id: str
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A resource as the provider answers: outputs as the official provider writes them, and the inputs that
+    would describe it as it is (unreadable ones carried over from state)."""
+
+    id: str
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose account this connection acts in.
+
+    `anchored` says whether the deployment's anchor was found, for providers that can't name their account;
+    None where the account speaks for itself.
+    """
+
+    endpoint: str
+    account: str = ""
+    anchored: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something the stack leaves open at this target. `key` is its address (`servers.app.type`)."""
+
+    key: str
+    kind: str
+    requirement: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to meet a need. `monthly` is the list price in `currency`, None where there is none."""
+
+    value: Any
+    summary: str
+    monthly: float | None = None
+    currency: str = ""
+
+
+class Call(Protocol):
+    """What a provider's function may use while it runs: a clock that tests can turn, and ways to report."""
+
+    @property
+    def client_token(self) -> str:
+        """The same for every attempt at this step, also after a crash: for APIs that take idempotency tokens."""
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Interrupted when the run is being stopped, ProviderError when the step's time is over."""
+
+    def made(self, id_: str) -> None:
+        """Journal the id as soon as the provider names it, before any waiting."""
+
+    def poll(self, done: Callable[[], bool], what: str) -> None:
+        """Call `done` at the kind's poll interval until it is true; raises like `pause`."""
+
+
+class Connection(Protocol):
+    """A live provider. Calls block and raise ProviderError; each may run in many threads at once."""
+
+    def identify(self, deployment: str) -> Identity:
+        """Whose account this is. Raises ProviderError(DENIED) for wrong credentials."""
+
+    def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
+        """Make the resource and wait until it can be used."""
+
+    def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
+        """The resources as they are, in the order asked for, None for what is gone; calls grow with the number
+        of pages, not of resources, wherever the API can list."""
+
+    def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
+        """The resource that an earlier create with these inputs made, by the kind's identity."""
+
+    def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
+        """Change the resource in place to the new inputs."""
+
+    def delete(self, call: Call, token: str, known: Known) -> None:
+        """Remove the resource and wait until it is gone; one that is gone already is no error."""
+
+    def offers(self, need: Need) -> Sequence[Candidate]:
+        """Ways to meet a need, the best first."""
+
+    def objects(self, bucket: Mapping[str, Value]) -> ObjectStore:
+        """The content of a bucket, given the outputs of its resource."""
+
+    def close(self) -> None:
+        """Give back what the connection holds."""
+
+
+class Adapter(Protocol):
+    """A provider without its network: everything that can be said without credentials."""
+
+    name: str
+    title: str
+    parallel: int
+    """Calls at once that the provider takes well."""
+    anchor: str | None
+    """Type token of the anchor resource, for providers that can't name their account."""
+    currency: str
+
+    def rules(self, token: str) -> KindRules:
+        """The facts about a type. Raises KeyError for one that the provider does not know."""
+
+    def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
+        """What this provider will not accept of the stack: regions, names, limits, records, sizes."""
+
+    def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
+        """What has to be chosen before lowering."""
+
+    def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
+        """Ways to meet a need from the shipped catalog, the cheapest first; None if only the live provider
+        can say."""
+
+    def meets(self, need: Need, value: Any, target: Target) -> bool:
+        """Whether a pinned choice still meets its need."""
+
+    def lower(self, lowering: Lowering) -> Iterable[Resource]:
+        """The resources of the stack at its target."""
+
+    def check(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Inputs made uniform. Raises InvalidInput where they break a limit of the kind."""
+
+    def diff(
+        self,
+        token: str,
+        old_inputs: Mapping[str, Value],
+        old_outputs: Mapping[str, Value],
+        new_inputs: Mapping[str, Value],
+    ) -> Diff:
+        """What changes; pure. Unknown new values count as changes."""
+
+    def preview(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The outputs of a create as far as they are known beforehand; the others are UNKNOWN."""
+
+    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
+        """List price a month in `currency`, None where unknown, 0 where free."""
+
+    def connect(self, target: Target, environment: Mapping[str, str]) -> Connection:
+        """Open a connection with the credentials of the provider's own tools. Raises InvalidInput when there
+        are none, and imports the SDK."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a bucket. `modified` is seconds since 1970; `etag` is a change marker, no checksum."""
+
+    key: str
+    size: int
+    etag: str = ""
+    modified: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMeta:
+    """What travels with an object: Content-Type and its relatives by header name, and user metadata."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    user: Mapping[str, str] = field(default_factory=dict)
+
+
+class ObjectStore(Protocol):
+    """A bucket's content, for movers. All methods raise ProviderError; each may run in many threads."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects in key order."""
+
+    def open(self, key: str) -> tuple[ObjectInfo, ObjectMeta, Iterator[bytes]]:
+        """An object with its metadata, as a stream."""
+
+    def put(self, key: str, meta: ObjectMeta, size: int, content: Iterable[bytes]) -> ObjectInfo:
+        """Write an object from a stream of known length; a broken stream leaves no object."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects."""
+
+    def versions(self) -> int:
+        """How many versions and delete markers the bucket holds besides the current objects."""
+
+    def purge(self) -> None:
+        """Remove every object, version and delete marker."""
+
+
+def urn_of(target: Target, stack: Stack, type_: str, name: str) -> str:
+    """The URN of a resource of this stack at this target."""
+    return make_urn(target.name, stack.stack, type_, name)
