@@ -35,7 +35,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)] or [("none", "")])
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

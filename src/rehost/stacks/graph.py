@@ -145,7 +145,7 @@ class Graph:
 
 def order(nodes: Iterable[str], edges: Mapping[str, Iterable[str]]) -> list[str]:
     """Nodes with those they depend on before them, otherwise in name order. Raises GraphError on a cycle."""
-    pending = {node: {other for other in edges.get(node, ())} for node in nodes}
+    pending = {node: set(edges.get(node, ())) for node in nodes}
     dependents: dict[str, list[str]] = {}
     for node, needed in pending.items():
         for other in needed:

@@ -29,7 +29,7 @@ class Lowering:
     target: Target
     facts: Mapping[str, Any]
     deployment: str | None = None
-    """The deployment id; None in a preview of something never deployed, which leaves what depends on it unknown."""
+    """The deployment id; None in a preview of what was never deployed: what depends on it is unknown."""
     secrets: Mapping[str, Value] = field(default_factory=dict)
     """Secret values by name; UNKNOWN where they can't be read."""
 
