@@ -1,0 +1,269 @@
+"""What all adapters share: rules read from data, check, diff and preview that follow them, dispatch by kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from rehost.stacks.errors import InvalidInput
+from rehost.stacks.graph import UNKNOWN, Secret, Value, is_secret, is_unknown, reveal
+from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
+
+_SETS = ("force_new", "unread", "frozen", "unordered", "sensitive")
+_INDEX = re.compile(r"\[\d+\]")
+
+Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change]
+"""Decides on one change with old and new inputs at hand: whether it replaces, what it interrupts. Pure."""
+
+
+@dataclass(frozen=True)
+class RuleBook:
+    """The rules of a provider's kinds, from its `data/kinds.json`.
+
+    Beside the fields of KindRules each entry may have `limits`: by property path, with `min`, `max`,
+    `max_length`, `pattern`, `enum` and `max_items`.
+    """
+
+    path: Path
+
+    @cached_property
+    def _raw(self) -> dict[str, dict[str, Any]]:
+        raw: dict[str, dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+        return raw
+
+    @cached_property
+    def _made(self) -> dict[str, KindRules]:
+        return {}
+
+    def tokens(self) -> Sequence[str]:
+        """All type tokens with rules."""
+        return tuple(self._raw)
+
+    def rules(self, token: str) -> KindRules:
+        """The rules of one kind. Raises KeyError for a token without any."""
+        if token not in self._made:
+            raw = {key: value for key, value in self._raw[token].items() if key != "limits"}
+            for key in _SETS:
+                raw[key] = frozenset(raw.get(key, ()))
+            raw["disruption"] = {
+                path: Disruption[word.upper().replace(" ", "_")]
+                for path, word in raw.get("disruption", {}).items()
+            }
+            self._made[token] = KindRules(token=token, **raw)
+        return self._made[token]
+
+    def limits(self, token: str) -> Mapping[str, Mapping[str, Any]]:
+        """Limits of inputs by property path."""
+        limits: Mapping[str, Mapping[str, Any]] = self._raw[token].get("limits", {})
+        return limits
+
+
+@dataclass
+class BaseAdapter:
+    """The half of an adapter that follows from its rule book; providers add what is theirs."""
+
+    book: RuleBook
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+
+    def rules(self, token: str) -> KindRules:
+        """The facts about a type. Raises KeyError for one that the provider does not know."""
+        return self.book.rules(token)
+
+    def check(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Inputs without None, sensitive ones wrapped. Raises InvalidInput where they break a limit."""
+        try:
+            rules = self.book.rules(token)
+        except KeyError:
+            raise InvalidInput(f"the provider has no resource type {token}") from None
+        kept = {key: value for key, value in inputs.items() if value is not None}
+        for path, limit in self.book.limits(token).items():
+            for value in _all_at(reveal(kept), path.split(".")):
+                problem = _breaks(value, limit)
+                if problem:
+                    raise InvalidInput(f"{rules.title}: {path} {problem}", why="the provider refuses such a value")
+        for key in rules.sensitive & kept.keys():
+            if not isinstance(kept[key], Secret) and kept[key] is not UNKNOWN:
+                kept[key] = Secret(kept[key])
+        return kept
+
+    def diff(
+        self,
+        token: str,
+        old_inputs: Mapping[str, Value],
+        old_outputs: Mapping[str, Value],
+        new_inputs: Mapping[str, Value],
+    ) -> Diff:
+        """What changes, with the consequences the kind's rules and conditions give."""
+        rules = self.book.rules(token)
+        condition = self.conditions.get(token)
+        changes: list[Change] = []
+        for key in sorted(old_inputs.keys() | new_inputs.keys()):
+            default = rules.defaults.get(key)
+            _compare(key, old_inputs.get(key, default), new_inputs.get(key, default), rules, changes)
+        judged = []
+        for change in changes:
+            path = _INDEX.sub("", change.path)
+            change = replace(
+                change,
+                replaces=_covers(rules.force_new, path, change),
+                disruption=next(
+                    (rules.disruption[part] for part in _prefixes(path) if part in rules.disruption),
+                    Disruption.NONE,
+                ),
+                frozen=any(part in rules.frozen for part in _prefixes(path)),
+            )
+            if condition:
+                change = condition(change, old_inputs, new_inputs)
+            if change.replaces and not change.frozen:
+                worst = Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE
+                change = replace(change, disruption=worst)
+            judged.append(change)
+        return Diff(tuple(judged))
+
+    def preview(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """What is known of the outputs before the create: the inputs. Everything else is unknown."""
+        return dict(inputs)
+
+
+def _prefixes(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
+def _covers(names: frozenset[str], path: str, change: Change) -> bool:
+    if any(part in names for part in _prefixes(path)):
+        return True
+    whole = any(isinstance(reveal(side), list | dict) for side in (change.old, change.new))
+    return whole and any(name.startswith(path + ".") for name in names)
+
+
+def _compare(path: str, old: Value, new: Value, rules: KindRules, changes: list[Change]) -> None:
+    secret = is_secret(old) or is_secret(new)
+    old, new = reveal(old), reveal(new)
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict) and not secret:
+        for key in sorted(old.keys() | new.keys()):
+            _compare(f"{path}.{key}", old.get(key), new.get(key), rules, changes)
+        return
+    if isinstance(old, list) and isinstance(new, list) and not secret:
+        if _INDEX.sub("", path) in rules.unordered:
+            if not is_unknown(new) and _bag(old) == _bag(new):
+                return
+        elif len(old) == len(new):
+            for index, (before, after) in enumerate(zip(old, new, strict=True)):
+                _compare(f"{path}[{index}]", before, after, rules, changes)
+            return
+    if secret:
+        old, new = Secret(old), new if new is UNKNOWN else Secret(new)
+    changes.append(Change(path, old, new))
+
+
+def _bag(items: Sequence[Value]) -> list[str]:
+    return sorted(json.dumps(item, sort_keys=True) for item in items)
+
+
+def _all_at(value: Value, steps: list[str]) -> list[Value]:
+    if isinstance(value, list):
+        return [found for item in value for found in _all_at(item, steps)] if steps else [value]
+    if not steps:
+        return [value]
+    if isinstance(value, Mapping) and steps[0] in value:
+        return _all_at(value[steps[0]], steps[1:])
+    return []
+
+
+def _breaks(value: Value, limit: Mapping[str, Any]) -> str:
+    if isinstance(value, list) and "max_items" in limit and len(value) > limit["max_items"]:
+        return f"has {len(value)} items, at most {limit['max_items']} are allowed"
+    if isinstance(value, str):
+        if "max_length" in limit and len(value.encode()) > limit["max_length"]:
+            return f"is {len(value.encode())} bytes long, at most {limit['max_length']} are allowed"
+        if "pattern" in limit and not re.search(limit["pattern"], value):
+            return f"is {value!r}, which does not match {limit['pattern']}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if "min" in limit and value < limit["min"]:
+            return f"is {value}, at least {limit['min']} is needed"
+        if "max" in limit and value > limit["max"]:
+            return f"is {value}, at most {limit['max']} is allowed"
+    if "enum" in limit and isinstance(value, str | int) and value not in limit["enum"]:
+        return f"is {value!r}, which is none of {', '.join(map(str, limit['enum']))}"
+    return ""
+
+
+def project(asked: Value, live: Value) -> Value:
+    """A live value cut down to the properties that were asked for, so that what the provider adds by itself is
+    no difference."""
+    if isinstance(asked, Mapping) and isinstance(live, Mapping):
+        return {key: project(value, live.get(key)) for key, value in asked.items()}
+    if isinstance(asked, list) and isinstance(live, list) and asked and all(isinstance(i, Mapping) for i in asked):
+        keys = {key: None for item in asked for key in item}
+        return [{key: item[key] for key in keys if key in item} for item in live]
+    return live
+
+
+def described(rules: KindRules, asked: Mapping[str, Value], live: Mapping[str, Value]) -> dict[str, Value]:
+    """The inputs that describe a resource as it is: what was asked for, with live values wherever the API gives
+    them. Unreadable and frozen inputs stay as asked; a live list in another order keeps the asked one where
+    order has no meaning."""
+    inputs: dict[str, Value] = {}
+    for key, value in asked.items():
+        if key in rules.unread or key in rules.frozen or key not in live:
+            inputs[key] = value
+            continue
+        seen = project(value, live[key])
+        if (
+            key in rules.unordered
+            and isinstance(value, list)
+            and isinstance(seen, list)
+            and _bag(value) == _bag(seen)
+        ):
+            seen = value
+        if seen is not None:
+            inputs[key] = seen
+    return inputs
+
+
+class Kind(Protocol):
+    """One resource type of a live provider; see ports.Connection for what each function means."""
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live: ...
+
+    def read(self, known: Sequence[Known]) -> Sequence[Live | None]: ...
+
+    def find(self, inputs: Mapping[str, Value]) -> Live | None: ...
+
+    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live: ...
+
+    def delete(self, call: Call, known: Known) -> None: ...
+
+
+class KindDispatch:
+    """The resource functions of a connection, handed to the kind of the token."""
+
+    kinds: Mapping[str, Kind]
+
+    def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
+        """Make the resource and wait until it can be used."""
+        return self.kinds[token].create(call, inputs)
+
+    def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
+        """The resources as they are, in the order asked for, None for what is gone."""
+        return self.kinds[token].read(known)
+
+    def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
+        """The resource that an earlier create with these inputs made."""
+        return self.kinds[token].find(inputs)
+
+    def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
+        """Change the resource in place."""
+        return self.kinds[token].update(call, known, inputs)
+
+    def delete(self, call: Call, token: str, known: Known) -> None:
+        """Remove the resource and wait until it is gone."""
+        self.kinds[token].delete(call, known)
