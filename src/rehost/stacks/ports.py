@@ -56,6 +56,8 @@ class KindRules:
     sensitive: frozenset[str] = frozenset()
     disruption: Mapping[str, Disruption] = field(default_factory=dict)
     """What an update of a property in place interrupts; none where it is not named."""
+    volatile: frozenset[str] = frozenset()
+    """Outputs that an update with a restart may change (public addresses)."""
     identity: str = "tag"
     """How a lost create is found again: `tag` (rehost-id), `natural` (a natural key), `name` (unique name)."""
     tags: str = ""
