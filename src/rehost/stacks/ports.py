@@ -64,6 +64,8 @@ class KindRules:
     """The input that holds tags or labels, empty where the type has none."""
     delete_before_replace: bool = False
     holds_data: bool = False
+    joins: bool = False
+    """Only ties two others together (an attachment): nothing is lost with it."""
     create_s: float = 600.0
     """After this long without success a create is given up; the same for update and delete."""
     update_s: float = 600.0

@@ -1,0 +1,182 @@
+"""The pure half of the in-memory provider: for rehearsals of the engine and for tests of everything above it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rehost.providers.base import BaseAdapter, RuleBook
+from rehost.providers.memory.cloud import MemoryCloud
+from rehost.providers.memory.connection import MemoryConnection
+from rehost.stacks.diagnostics import Diagnostic
+from rehost.stacks.graph import Ref, Resource, Value
+from rehost.stacks.lower import Lowering, overridden
+from rehost.stacks.model import Record, Stack, Target
+from rehost.stacks.ports import Candidate, Need
+
+_SIZES = tuple((f"m{cpu}", cpu, cpu * 2) for cpu in (1, 2, 4, 8, 16, 32, 64))
+_DEFAULT_CLOUD = MemoryCloud()
+
+
+def _token(kind: str) -> str:
+    return f"memory:index/{kind}:{kind[0].upper()}{kind[1:]}"
+
+
+@dataclass
+class MemoryAdapter(BaseAdapter):
+    """Knows one kind for each component; its cloud lives as long as the process."""
+
+    book: RuleBook = field(default_factory=lambda: RuleBook(Path(__file__).parent / "data" / "kinds.json"))
+    cloud: MemoryCloud = field(default_factory=lambda: _DEFAULT_CLOUD)
+    name: str = "memory"
+    title: str = "In memory"
+    parallel: int = 16
+    anchor: str | None = None
+    currency: str = "EUR"
+
+    def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
+        """Everything is accepted here."""
+        del stack, target
+        return ()
+
+    def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
+        """A type for each server group."""
+        del target
+        return [
+            Need(f"servers.{name}.type", "server_type", {"cpu": s.size.cpu, "memory": s.size.memory})
+            for name, s in stack.servers.items()
+        ]
+
+    def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
+        """The smallest types that do, at one unit a month for each CPU."""
+        del target
+        return [
+            Candidate(name, f"{name}: {cpu} vCPU, {gib} GiB", float(cpu), self.currency)
+            for name, cpu, gib in _SIZES
+            if cpu >= need.requirement["cpu"] and gib * 1024**3 >= need.requirement["memory"]
+        ]
+
+    def meets(self, need: Need, value: Any, target: Target) -> bool:
+        """Whether a pinned type is still big enough."""
+        return any(offer.value == value for offer in self.offers(need, target) or ())
+
+    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
+        """One unit a month for each CPU of a server; everything else is free."""
+        del target
+        if token != _token("server"):
+            return 0.0
+        return next((float(cpu) for name, cpu, _ in _SIZES if name == inputs.get("type")), None)
+
+    def connect(self, target: Target, environment: Mapping[str, str]) -> MemoryConnection:
+        """The cloud of this process."""
+        del target
+        return MemoryConnection(self.cloud, self.book, denied=environment.get("MEMORY_TOKEN") == "wrong")
+
+    def lower(self, lowering: Lowering) -> Iterable[Resource]:
+        """One resource for each component or member of a group."""
+        return list(_Lower(lowering).all())
+
+
+class _Lower:
+    def __init__(self, lowering: Lowering) -> None:
+        self._l = lowering
+
+    def _make(self, kind: str, name: str, component: str, inputs: dict[str, Value], override: Any = None) -> Resource:
+        token = _token(kind)
+        inputs = {"name": self._l.physical(name), **inputs, "tags": self._l.marks(token, name)}
+        return self._l.resource(
+            token, name, overridden(inputs, override or {}, self._l.target), component=component
+        )
+
+    def _ref(self, kind: str, name: str, path: str = "id") -> Ref:
+        return Ref(self._l.urn(_token(kind), name), path)
+
+    def _export(self, address: str) -> Value:
+        family, name, *rest = address.split(".")
+        if family == "servers":
+            member = self._l.stack.server_named(name)[0]
+            return self._ref("server", member, "publicIp" if rest and "public" in rest[0] else "privateIp")
+        if family == "buckets":
+            return self._ref("bucket", name, "name")
+        return address
+
+    def all(self) -> Iterator[Resource]:
+        stack = self._l.stack
+        if stack.network:
+            yield self._make("network", "main", "network", {"cidr": str(stack.network.cidr)}, stack.network.override)
+            for name, subnet in stack.subnets().items():
+                inputs: dict[str, Value] = {"cidr": str(subnet.cidr), "networkId": self._ref("network", "main")}
+                yield self._make("subnet", name, "network", inputs)
+        for name, firewall in stack.firewalls.items():
+            rules = firewall.model_dump(mode="json", include={"ingress", "egress"})
+            yield self._make("firewall", name, f"firewalls.{name}", rules, firewall.override)
+        for name, key in stack.ssh_keys.items():
+            yield self._make("sshKey", name, f"ssh_keys.{name}", {"publicKey": key})
+        yield from self._servers()
+        for name, bucket in stack.buckets.items():
+            token = _token("bucket")
+            yield self._l.resource(
+                token,
+                name,
+                {
+                    "name": self._l.global_name(name),
+                    "versioning": bucket.versioning,
+                    "publicRead": bucket.public_read,
+                    "tags": self._l.marks(token, name),
+                },
+                component=f"buckets.{name}",
+            )
+        for zone, records in stack.dns.items():
+            yield self._make("zone", zone, f"dns.{zone}", {})
+            for record in records:
+                yield self._record(zone, record)
+
+    def _servers(self) -> Iterator[Resource]:
+        stack = self._l.stack
+        subnets = list(stack.subnets())
+        for group, server in stack.servers.items():
+            for position, member in enumerate(server.members(group)):
+                subnet = server.subnet or (subnets[position % len(subnets)] if subnets else None)
+                inputs: dict[str, Value] = {
+                    "type": self._l.fact(f"servers.{group}.type"),
+                    "image": server.image,
+                    "public": server.public,
+                    "subnetId": self._ref("subnet", subnet) if subnet else None,
+                    "sshKeys": [self._ref("sshKey", key) for key in server.ssh_keys],
+                    "firewallIds": [self._ref("firewall", name) for name in server.firewalls],
+                    "labels": dict(server.labels),
+                    "userData": self._l.text(server.user_data, self._export) if server.user_data else None,
+                }
+                yield self._make("server", member, f"servers.{member}", inputs, server.override)
+        for name, volume in stack.volumes.items():
+            for position, member in enumerate(stack.server_named(volume.on), 1):
+                inputs = {"size": volume.size, "filesystem": volume.filesystem}
+                yield self._make("volume", f"{name}-{position}", f"volumes.{name}-{position}", inputs, volume.override)
+                join = {
+                    "serverId": self._ref("server", member),
+                    "volumeId": self._ref("volume", f"{name}-{position}"),
+                }
+                yield self._make("volumeAttachment", f"{name}-{position}", f"volumes.{name}-{position}", join)
+
+    def _record(self, zone: str, record: Record) -> Resource:
+        given = record.values()
+        if given is None:
+            group = (record.to or "").removeprefix("servers.")
+            type_ = "A"
+            values: list[Value] = [self._ref("server", m, "publicIp") for m in self._l.stack.server_named(group)]
+        else:
+            type_, values = given[0], [self._l.text(value, self._export) for value in given[1]]
+        name = zone if record.name == "@" else f"{record.name}.{zone}"
+        inputs: dict[str, Value] = {
+            "zoneId": self._ref("zone", zone),
+            "name": name,
+            "type": type_,
+            "values": values,
+            "ttl": record.ttl,
+        }
+        return self._make("recordSet", f"{name}/{type_}", f"dns.{zone}.{record.name}", inputs)
+
+
+ADAPTER = MemoryAdapter()

@@ -1,0 +1,79 @@
+"""The live half of the in-memory provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rehost.providers.base import RuleBook, described
+from rehost.providers.memory.cloud import MemoryCloud
+from rehost.providers.memory.objects import MemoryObjects
+from rehost.stacks.errors import ProviderError, Reason
+from rehost.stacks.graph import Value
+from rehost.stacks.ports import Call, Candidate, Identity, Known, Live, Need
+
+
+class MemoryConnection:
+    """Calls a MemoryCloud, in this process or through a proxy of one."""
+
+    def __init__(self, cloud: MemoryCloud, book: RuleBook, denied: bool = False) -> None:
+        self._cloud = cloud
+        self._book = book
+        self._denied = denied
+
+    def identify(self, deployment: str) -> Identity:
+        """The cloud's account."""
+        del deployment
+        if self._denied:
+            raise ProviderError("the token is not valid", reason=Reason.DENIED, code="unauthorized", status=401)
+        return Identity("memory", self._cloud.account)
+
+    def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
+        """Make a record."""
+        record = self._cloud.create(token, inputs, unique=self._book.rules(token).identity == "name")
+        call.made(record["id"])
+        return self._live(token, inputs, record)
+
+    def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
+        """Records in one call."""
+        records = self._cloud.read(token, [item.id for item in known])
+        return [
+            None if record is None else self._live(token, item.inputs, record)
+            for item, record in zip(known, records, strict=True)
+        ]
+
+    def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
+        """The record with our mark."""
+        record = self._cloud.find(token, (inputs.get("tags") or {}).get("rehost-id"), inputs.get("name"))
+        return None if record is None else self._live(token, inputs, record)
+
+    def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
+        """Change a record."""
+        del call
+        return self._live(token, inputs, self._cloud.update(token, known.id, inputs))
+
+    def delete(self, call: Call, token: str, known: Known) -> None:
+        """Remove a record."""
+        del call
+        self._cloud.delete(token, known.id)
+
+    def offers(self, need: Need) -> Sequence[Candidate]:
+        """Nothing is open that the catalog does not know."""
+        del need
+        return ()
+
+    def objects(self, bucket: Mapping[str, Value]) -> MemoryObjects:
+        """The content of a bucket."""
+        return MemoryObjects(self._cloud.buckets.setdefault(str(bucket["name"]), {}))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _live(self, token: str, asked: Mapping[str, Value], record: Mapping[str, Any]) -> Live:
+        number = record["number"]
+        outputs = {
+            **record["inputs"],
+            "publicIp": f"203.0.{number // 250 % 250}.{number % 250 + 1}",
+            "privateIp": f"10.0.{number // 250 % 250}.{number % 250 + 1}",
+        }
+        return Live(record["id"], described(self._book.rules(token), asked, record["inputs"]), outputs)

@@ -1,0 +1,376 @@
+"""One stack at one target: plan, deploy, status and destroy, each from definition to outcome."""
+
+from __future__ import annotations
+
+import secrets as randomness
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from rehost.stacks.engine.clock import Clock
+from rehost.stacks.engine.embedded import Engine, Outcome
+from rehost.stacks.engine.events import Began, Emit, Ended, Note
+from rehost.stacks.engine.recover import (
+    Look,
+    check_owner,
+    found_creates,
+    record,
+    refuse_if_most_is_gone,
+    settle,
+)
+from rehost.stacks.errors import InvalidInput, Refused
+from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value
+from rehost.stacks.lower import Lowering, lower
+from rehost.stacks.model import Stack, Target
+from rehost.stacks.plan import Action, Plan, Planner, Wishes
+from rehost.stacks.ports import Adapter, Connection, Live
+from rehost.stacks.resolve import Resolution, resolve_facts
+from rehost.stacks.state import Session, State, Store
+
+Confirm = Callable[[Plan], bool]
+
+
+def _ignore(event: object) -> None:
+    del event
+
+
+@dataclass
+class Deployment:
+    """A stack at a target, with everything an operation on it needs.
+
+    `environment` holds the credentials and the values of secrets that come from it. Operations raise
+    RehostError; what single steps could not do is in their Outcome.
+    """
+
+    stack: Stack
+    target: Target
+    adapter: Adapter
+    store: Store
+    environment: Mapping[str, str]
+    clock: Clock = field(default_factory=Clock)
+    emit: Emit = _ignore
+    stop: threading.Event = field(default_factory=threading.Event)
+    parallel: int = 0
+    accept_missing: bool = False
+    upgrade_facts: bool = False
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The live provider; made on first use. Raises InvalidInput without credentials."""
+        return self.adapter.connect(self.target, self.environment)
+
+    @property
+    def _limit(self) -> int:
+        return min(self.parallel, self.adapter.parallel) if self.parallel else self.adapter.parallel
+
+    @property
+    def look(self) -> Look:
+        """Reads through the connection."""
+        return Look(self.adapter, self.connection, self.clock, self.stop, self._limit)
+
+    def close(self) -> None:
+        """Give the connection back, if one was made."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
+    # -- questions -----------------------------------------------------------------------------------------
+
+    def plan(self, wishes: Wishes = Wishes(), *, refresh: bool = True, settled: bool = False) -> Plan:
+        """What deploy would do, without a lock and without a trace.
+
+        `settled` makes it fit for saving: a deployment id is drawn if there is none yet.
+        """
+        state = self.store.read(self.stack.stack, self.target.name)
+        live = found = None
+        if refresh:
+            check_owner(state, self.look)
+            live = self._refresh(state)
+            found = found_creates(self.look, state)
+        if settled and not state.deployment:
+            state.deployment = new_deployment_id()
+        plan, _, _ = self._plan(state, live, wishes, found or {}, connected=refresh)
+        return plan
+
+    def status(self) -> tuple[State, dict[str, Live | None]]:
+        """What state says and what the provider answers, by URN."""
+        state = self.store.read(self.stack.stack, self.target.name)
+        check_owner(state, self.look)
+        return state, self._refresh(state)
+
+    # -- operations ----------------------------------------------------------------------------------------
+
+    def deploy(
+        self,
+        wishes: Wishes = Wishes(),
+        *,
+        confirm: Confirm | None = None,
+        planned: Plan | None = None,
+        command: str = "deploy",
+    ) -> tuple[Plan, Outcome]:
+        """Make the target what the stack says.
+
+        `confirm` is shown the plan before anything is written and may say no (Refused). `planned` is a saved
+        plan; Refused if the world has moved since.
+        """
+        with self._session(command) as session:
+            live = self._prepare(session)
+            state = session.state
+            if not state.deployment:
+                endpoint, account = check_owner(state, self.look)
+                id_ = planned.deployment if planned and planned.deployment else new_deployment_id()
+                preview = replace_deployment(state, id_)
+            else:
+                endpoint, account, preview = "", "", state
+            plan, resolution, graph = self._plan(preview, live, wishes, {}, connected=True)
+            if planned is not None:
+                refuse_if_stale(planned, plan)
+            self._refuse_blocked(plan)
+            if confirm is not None and not plan.empty and not confirm(plan):
+                raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
+            values = self._secrets(state, draw=True)
+            if endpoint:
+                session.append(
+                    {"kind": "deployment", "id": preview.deployment, "endpoint": endpoint, "account": account}
+                )
+            fresh = {name: value for name, value in values.items() if state.secrets.get(name) != value}
+            if fresh:
+                session.append({"kind": "secrets", "secrets": fresh})
+            self._record_facts(session, resolution)
+            if fresh:
+                graph = self._lower(session.state, resolution, values)
+            return plan, self._apply(session, plan, graph, wishes, command)
+
+    def destroy(
+        self, wishes: Wishes = Wishes(), *, confirm: Confirm | None = None, keep_data: bool = False
+    ) -> tuple[Plan, Outcome]:
+        """Remove what this deployment made. What holds data has to be named in `wishes.delete_data`, or is kept
+        with all that it needs when `keep_data` is set; otherwise Refused."""
+        wishes = replace(wishes, destroy=True)
+        with self._session("destroy") as session:
+            live = self._prepare(session)
+            kept = self._kept(session.state, wishes) if keep_data else frozenset()
+            plan = self._destruction(session.state, live, wishes, kept)
+            self._refuse_blocked(plan)
+            if confirm is not None and not plan.empty and not confirm(plan):
+                raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
+            outcome = self._apply(session, plan, Graph.of(()), wishes, "destroy")
+            return plan, outcome
+
+    def destroy_plan(self, wishes: Wishes = Wishes(), *, keep_data: bool = False) -> Plan:
+        """What destroy would do."""
+        state, live = self.status()
+        wishes = replace(wishes, destroy=True)
+        return self._destruction(state, live, wishes, self._kept(state, wishes) if keep_data else frozenset())
+
+    # -- parts ---------------------------------------------------------------------------------------------
+
+    def _session(self, command: str) -> AbstractContextManager[Session]:
+        return self.store.open(self.stack.stack, self.target.name, command=command)
+
+    def _refresh(self, state: State) -> dict[str, Live | None]:
+        times = {urn: _seconds(resource.created) for urn, resource in state.resources.items()}
+        return self.look.refresh(state, times=times)
+
+    def _prepare(self, session: Session) -> dict[str, Live | None]:
+        """Owner checked, interrupted steps settled, the world read into state."""
+        state = session.state
+        check_owner(state, self.look)
+        for text in settle(self.look, session):
+            self.emit(Note(self.clock.time(), text))
+        live = self._refresh(state)
+        refuse_if_most_is_gone(live, self.accept_missing)
+        record(session, live)
+        return live
+
+    def _plan(
+        self,
+        state: State,
+        live: Mapping[str, Live | None] | None,
+        wishes: Wishes,
+        found: Mapping[str, Live],
+        *,
+        connected: bool,
+    ) -> tuple[Plan, Resolution, Graph]:
+        resolution = resolve_facts(
+            self.adapter,
+            self.stack,
+            self.target,
+            state.facts,
+            connection=self.connection if connected else None,
+            upgrade=self.upgrade_facts,
+        )
+        graph = self._lower(state, resolution, self._secrets(state, draw=False))
+        planner = Planner(self.adapter, state, live, wishes, self._price, found)
+        steps, notes, blocked = planner.plan(graph)
+        if state.pending and live is None:
+            notes.append(f"{len(state.pending)} step(s) of an interrupted run are open; deploy settles them first")
+        plan = Plan(
+            stack=self.stack.stack,
+            target=self.target.name,
+            deployment=state.deployment,
+            serial=state.serial,
+            steps=tuple(steps),
+            facts=tuple(resolution.facts[key] for key in sorted(resolution.facts)),
+            chosen=tuple(sorted(resolution.chosen)),
+            dropped=resolution.dropped,
+            unknown_facts=resolution.unknown,
+            notes=tuple(notes),
+            blocked=tuple(blocked),
+            refreshed=live is not None,
+            currency=self.adapter.currency,
+        )
+        return plan, resolution, graph
+
+    def _destruction(
+        self, state: State, live: Mapping[str, Live | None], wishes: Wishes, kept: frozenset[str]
+    ) -> Plan:
+        planner = Planner(self.adapter, state, live, wishes, self._price)
+        steps, notes, _ = planner.plan(Graph.of(()))
+        steps = [step for step in steps if step.urn not in kept]
+        blocked = sorted(
+            {
+                step.component
+                for step in steps
+                if step.holds_data and not step.key and step.component in planner.blocked
+            }
+        )
+        if kept:
+            held = sorted({state.resources[urn].component for urn in kept if self._holds(state, urn)})
+            notes.append(f"kept with their data: {', '.join(held)}")
+        return Plan(
+            stack=self.stack.stack,
+            target=self.target.name,
+            deployment=state.deployment,
+            serial=state.serial,
+            steps=tuple(steps),
+            notes=tuple(notes),
+            blocked=tuple(blocked),
+            currency=self.adapter.currency,
+        )
+
+    def _holds(self, state: State, urn: str) -> bool:
+        return self.adapter.rules(state.resources[urn].type).holds_data
+
+    def _kept(self, state: State, wishes: Wishes) -> frozenset[str]:
+        """What holds data and was not named, with everything it depends on."""
+        planner = Planner(self.adapter, state, None, wishes, None)
+        planner.plan(Graph.of(()))
+        pending = [
+            urn
+            for urn, resource in state.resources.items()
+            if self._holds(state, urn) and resource.component in planner.blocked
+        ]
+        # What only configures something kept (a bucket's policy) stays with it.
+        pending += [urn for urn, r in state.resources.items() if r.component in planner.blocked and not self._attaches(urn)]
+        kept: set[str] = set()
+        while pending:
+            urn = pending.pop()
+            if urn not in kept and urn in state.resources:
+                kept.add(urn)
+                pending += state.resources[urn].dependencies
+        return frozenset(kept)
+
+    def _attaches(self, urn: str) -> bool:
+        return self.adapter.rules(urn.split("::")[2]).joins
+
+    def _apply(self, session: Session, plan: Plan, graph: Graph, wishes: Wishes, command: str) -> Outcome:
+        self.emit(
+            Began(self.clock.time(), command, self.stack.stack, self.target.name, len(plan.changing))
+        )
+        began = self.clock.now()
+        engine = Engine(
+            self.adapter, self.connection, session, self.emit, self.clock, self.stop, self._limit
+        )
+        purge = frozenset(
+            step.component for step in plan.steps if step.holds_data and step.action in (Action.DELETE, Action.REPLACE)
+        )
+        outcome = engine.apply(plan, graph, purge=purge)
+        self.emit(
+            Ended(
+                self.clock.time(),
+                command,
+                outcome.word,
+                round(self.clock.now() - began, 3),
+                dict(outcome.done),
+                len(outcome.failed) + len(outcome.waiting),
+                len(outcome.skipped),
+            )
+        )
+        return outcome
+
+    def _refuse_blocked(self, plan: Plan) -> None:
+        if plan.blocked:
+            raise Refused(
+                f"{', '.join(plan.blocked)} would lose data",
+                why="replacing or deleting what holds data needs the component named",
+                fix="name it: " + " ".join(f"--delete-data {component}" for component in plan.blocked),
+            )
+
+    def _lower(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Graph:
+        lowering = Lowering(
+            self.stack, self.target, resolution.values(), state.deployment or None, secrets=values
+        )
+        return lower(self.adapter, lowering)
+
+    def _price(self, token: str, inputs: Mapping[str, Value]) -> float | None:
+        return self.adapter.price(token, inputs, self.target)
+
+    def _secrets(self, state: State, *, draw: bool) -> dict[str, Value]:
+        """Values of the stack's secrets: kept, or with `draw` made or read from the environment."""
+        values: dict[str, Value] = {}
+        for name, secret in self.stack.secrets.items():
+            kept = state.secrets.get(name)
+            if secret.from_env is not None and draw:
+                given = self.environment.get(secret.from_env)
+                if given is None and kept is None:
+                    raise InvalidInput(
+                        f"the secret {name} has no value",
+                        why=f"it is read from the environment variable {secret.from_env}, which is not set",
+                        fix=f"set {secret.from_env}",
+                    )
+                values[name] = Secret(given) if given is not None else kept
+            elif kept is not None:
+                values[name] = kept
+            else:
+                values[name] = Secret(randomness.token_urlsafe(secret.generate or 32)) if draw else UNKNOWN
+        return values
+
+    def _record_facts(self, session: Session, resolution: Resolution) -> None:
+        facts: dict[str, object] = {
+            key: {"value": fact.value, "why": fact.why, "runner_up": fact.runner_up, "source": fact.source}
+            for key, fact in resolution.chosen.items()
+        }
+        facts |= dict.fromkeys(resolution.dropped)
+        if facts:
+            session.append({"kind": "facts", "facts": facts})
+
+
+def new_deployment_id() -> str:
+    """A random deployment id."""
+    return uuid.uuid4().hex
+
+
+def replace_deployment(state: State, deployment: str) -> State:
+    """The state as it will be with this deployment id, for planning before anything is written."""
+    return replace(state, deployment=deployment)
+
+
+def refuse_if_stale(planned: Plan, now: Plan) -> None:
+    """Raise Refused unless the plan made now does what was planned, or the rest of it after an interruption."""
+    if planned.digest() == now.digest():
+        return
+    before = {(step.urn, step.action) for step in planned.changing}
+    rest = {(step.urn, step.action) for step in now.changing}
+    raise Refused(
+        "the plan is stale: the target or the stack has changed since it was made",
+        why=f"{len(rest - before)} step(s) would be new, {len(before - rest)} would be missing",
+        fix="make a new plan and look at it",
+    )
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).astimezone(UTC).timestamp() if stamp else 0.0

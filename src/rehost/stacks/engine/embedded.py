@@ -1,0 +1,426 @@
+"""The embedded engine: carries a plan out in process, in parallel, every intent journaled before its call."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehost.stacks.engine.clock import Clock, Gate, StepCall
+from rehost.stacks.engine.events import Emit, StepBegan, StepDone, StepFailed, StepRetries, StepSkipped
+from rehost.stacks.engine.operations import Operation, Ready, operations
+from rehost.stacks.errors import Interrupted, OperatorNeeded, ProviderError, Reason, RehostError
+from rehost.stacks.graph import UNKNOWN, Graph, Ref, Resource, Secret, Value, at_path, is_secret, is_unknown, reveal
+from rehost.stacks.graph import resolve as resolve_value
+from rehost.stacks.plan import Action, Plan, Step
+from rehost.stacks.ports import Adapter, Connection, Known, Live
+from rehost.stacks.state import Session
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    done: dict[str, int] = field(default_factory=dict)
+    failed: list[tuple[Step, RehostError]] = field(default_factory=list)
+    waiting: list[tuple[Step, RehostError]] = field(default_factory=list)
+    skipped: list[Step] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def word(self) -> str:
+        """`done`, `interrupted`, `failed` or `waiting`."""
+        if self.interrupted:
+            return "interrupted"
+        return "failed" if self.failed else "waiting" if self.waiting else "done"
+
+    @property
+    def exit_code(self) -> int:
+        """The documented exit code."""
+        return {"done": 0, "failed": 1, "waiting": 6, "interrupted": 130}[self.word]
+
+
+@dataclass
+class Engine:
+    """Applies plans. One engine serves one run; `stop` may be set from a signal handler."""
+
+    adapter: Adapter
+    connection: Connection
+    session: Session
+    emit: Emit
+    clock: Clock
+    stop: threading.Event
+    parallel: int
+    jitter: random.Random = field(default_factory=random.Random)
+    _numbers: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def apply(self, plan: Plan, graph: Graph, *, purge: frozenset[str] = frozenset()) -> Outcome:
+        """Carry the plan out. Errors of single steps are in the outcome; `purge` are components that are
+        emptied before they are deleted."""
+        state = self.session.state
+        self._graph = graph
+        self._purge = purge
+        self._gate = Gate(self.clock)
+        self._numbers = max(state.pending, default=0)
+        made = operations(plan, graph, state, lambda token: self.adapter.rules(token).typical_s)
+        ready = Ready(made)
+        outcome = Outcome()
+        self._total = len(made)
+        self._finished = 0
+        waiting = set(made)
+        running = 0
+        changed = threading.Condition()
+        limit = max(1, self.parallel)
+        results: list[tuple[Operation, RehostError | BaseException | None]] = []
+        queue: list[Operation] = []
+        closing = False
+
+        def work() -> None:
+            while True:
+                with changed:
+                    while not queue and not closing:
+                        changed.wait()
+                    if not queue:
+                        return
+                    operation = queue.pop(0)
+                problem: BaseException | None = None
+                try:
+                    self._run(operation)
+                except BaseException as error:  # handed to the loop below, which tells what is expected from what is not
+                    problem = error
+                with changed:
+                    results.append((operation, problem))
+                    changed.notify_all()
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(min(limit, len(made)))]
+        for worker in workers:
+            worker.start()
+        unexpected: BaseException | None = None
+        try:
+            while True:
+                with changed:
+                    while len(ready) and running < limit and not self.stop.is_set() and unexpected is None:
+                        queue.append(ready.take())
+                        running += 1
+                        changed.notify_all()
+                    if not running:
+                        break
+                    while not results:
+                        # A bounded wait keeps the main thread able to handle signals.
+                        changed.wait(0.5)
+                    taken, results[:] = list(results), []
+                for operation, problem in taken:
+                    running -= 1
+                    waiting.discard(operation.key)
+                    if problem is None:
+                        outcome.done[operation.action] = outcome.done.get(operation.action, 0) + 1
+                        ready.finished(operation.key)
+                    elif isinstance(problem, RehostError):
+                        self._failed(operation, problem, outcome)
+                    else:
+                        unexpected = problem
+        finally:
+            with changed:
+                closing = True
+                changed.notify_all()
+            for worker in workers:
+                worker.join()
+        self.session.flush()
+        if unexpected is not None:
+            raise unexpected
+        outcome.interrupted = outcome.interrupted or (self.stop.is_set() and bool(waiting))
+        because = "the run was stopped" if outcome.interrupted else "a step that it needs did not succeed"
+        for key in sorted(waiting):
+            step = made[key].step
+            outcome.skipped.append(step)
+            self.emit(StepSkipped(self.clock.time(), made[key].action, step.urn, step.address, because))
+        return outcome
+
+    def _failed(self, operation: Operation, error: RehostError, outcome: Outcome) -> None:
+        step = operation.step
+        if isinstance(error, Interrupted):
+            outcome.interrupted = True
+            outcome.skipped.append(step)
+            return
+        needs_person = isinstance(error, OperatorNeeded)
+        (outcome.waiting if needs_person else outcome.failed).append((step, error))
+        self.emit(
+            StepFailed(
+                self.clock.time(),
+                operation.action,
+                step.urn,
+                step.address,
+                error.summary,
+                error.why,
+                error.fix,
+                needs_person,
+            )
+        )
+
+    def _run(self, operation: Operation) -> None:
+        began = self.clock.now()
+        step = operation.step
+        match operation.action:
+            case "create":
+                id_ = self._create(step, self._graph.resources[step.urn])
+            case "delete":
+                id_ = self._delete(step)
+            case _:
+                id_ = self._update(step, self._graph.resources[step.urn])
+        with self._lock:
+            self._finished += 1
+            done = self._finished
+        self.emit(
+            StepDone(
+                self.clock.time(),
+                operation.action,
+                step.urn,
+                step.address,
+                id_,
+                round(self.clock.now() - began, 3),
+                done,
+                self._total,
+            )
+        )
+
+    def _inputs(self, resource: Resource) -> dict[str, Value]:
+        inputs: dict[str, Value] = resolve_value(dict(resource.inputs), self._lookup)
+        if is_unknown(inputs):
+            missing = sorted(key for key, value in inputs.items() if is_unknown(value))
+            raise RehostError(
+                f"{resource.component}: {', '.join(missing)} is still unknown",
+                why="what it refers to gave no such value",
+            )
+        return inputs
+
+    def _lookup(self, ref: Ref) -> Value:
+        resource = self.session.state.resources.get(ref.urn)
+        if resource is None:
+            return UNKNOWN
+        return resource.id if ref.path == "id" else at_path(resource.outputs, ref.path)
+
+    def _number(self) -> int:
+        with self._lock:
+            self._numbers += 1
+            return self._numbers
+
+    def _intend(self, action: str, step: Step, **fields: Any) -> tuple[int, str]:
+        number, token = self._number(), uuid.uuid4().hex
+        self.emit(StepBegan(self.clock.time(), action, step.urn, step.address))
+        self.session.append(
+            {
+                "kind": "intent",
+                "n": number,
+                "action": action,
+                "urn": step.urn,
+                "type": step.type,
+                "id": "",
+                "token": token,
+                "time": self.clock.time(),
+                "component": step.component,
+                "inputs": {},
+                "dependencies": (),
+                "generation": "current",
+                **fields,
+            }
+        )
+        return number, token
+
+    def _call(self, step: Step, token: str, seconds: float, number: int = 0) -> StepCall:
+        def made(id_: str) -> None:
+            self.session.append({"kind": "made", "n": number, "id": id_})
+
+        return StepCall(
+            token,
+            self.clock,
+            self.stop,
+            self.clock.now() + seconds / self.clock.pace,
+            self.adapter.rules(step.type).poll_s,
+            step.address,
+            made,
+        )
+
+    def _done(self, number: int, live: Live, inputs: Mapping[str, Value]) -> None:
+        self.session.append(
+            {
+                "kind": "done",
+                "n": number,
+                "id": live.id,
+                "inputs": dict(inputs),
+                "outputs": veiled(live.outputs, inputs),
+                "time": self.clock.time(),
+            },
+            wait=False,
+        )
+
+    def _create(self, step: Step, resource: Resource) -> str:
+        rules = self.adapter.rules(step.type)
+        inputs = self._inputs(resource)
+        if step.action is Action.REPLACE and not step.delete_first:
+            self.session.append({"kind": "replacing", "urn": step.urn}, wait=False)
+        number, token = self._intend(
+            "create", step, inputs=inputs, dependencies=tuple(sorted(resource.dependencies()))
+        )
+        plain = reveal(inputs)
+        call = self._call(step, token, rules.create_s, number)
+        attempts = _Attempts(self, step, "create", call)
+        uncertain = False
+        while True:
+            try:
+                self._gate.wait(self.stop)
+                if uncertain:
+                    found = self._find_late(step, plain, call)
+                    if found is not None:
+                        return self._take(number, step, resource, found, inputs)
+                    uncertain = False
+                live = self.connection.create(call, step.type, plain)
+            except ProviderError as error:
+                if error.reason is Reason.EXISTS:
+                    # Ours from an attempt whose answer was lost, or a stranger's: only `find` can tell.
+                    found = self._find_late(step, plain, call)
+                    if found is None:
+                        self.session.append({"kind": "abandoned", "n": number}, wait=False)
+                        raise
+                    return self._take(number, step, resource, found, inputs)
+                uncertain = uncertain or error.reason in (Reason.UNCERTAIN, Reason.UNAVAILABLE)
+                if not attempts.again(error):
+                    if not uncertain and not self.session.state.pending[number].id:
+                        self.session.append({"kind": "abandoned", "n": number}, wait=False)
+                    raise
+            except OperatorNeeded:
+                self.session.append({"kind": "abandoned", "n": number}, wait=False)
+                raise
+            else:
+                self._done(number, live, inputs)
+                return live.id
+
+    def _take(
+        self, number: int, step: Step, resource: Resource, found: Live, inputs: Mapping[str, Value]
+    ) -> str:
+        """Own what a lost answer made, and finish what that create may have left half done."""
+        self._done(number, found, veiled(found.inputs, inputs))
+        return self._update(step, resource)
+
+    def _find_late(self, step: Step, inputs: Mapping[str, Value], call: StepCall) -> Live | None:
+        """Look for what a lost answer may have made, as long as it may be invisible."""
+        rules = self.adapter.rules(step.type)
+        until = self.clock.now() + rules.visible_s / self.clock.pace
+        while True:
+            found = self.connection.find(step.type, inputs)
+            if found is not None or self.clock.now() >= until:
+                return found
+            call.pause(min(rules.poll_s, max(0.05, (until - self.clock.now()) * self.clock.pace)))
+
+    def _update(self, step: Step, resource: Resource) -> str:
+        rules = self.adapter.rules(step.type)
+        inputs = self._inputs(resource)
+        state = self.session.state.resources[step.urn]
+        diff = self.adapter.diff(step.type, state.inputs, state.outputs, inputs)
+        if diff.replaces and step.action is not Action.REPLACE:
+            raise RehostError(
+                f"{step.address}: {', '.join(diff.replaces)} turned out to need a replacement",
+                why="a value that was unknown when the plan was made can't be changed in place",
+                fix="run the same command again: the plan will say so",
+            )
+        if not diff.effective:
+            return state.id
+        known = Known(step.urn, state.id, reveal(state.inputs), reveal(state.outputs))
+        number, token = self._intend(
+            "update",
+            step,
+            id=state.id,
+            inputs=inputs,
+            dependencies=tuple(sorted(resource.dependencies())),
+        )
+        call = self._call(step, token, rules.update_s, number)
+        attempts = _Attempts(self, step, "update", call)
+        kept = {key: state.inputs[key] for key in rules.frozen & state.inputs.keys()}
+        sent = {key: value for key, value in inputs.items() if key not in rules.frozen} | kept
+        while True:
+            try:
+                self._gate.wait(self.stop)
+                live = self.connection.update(call, step.type, known, reveal(sent))
+            except ProviderError as error:
+                if not attempts.again(error):
+                    raise
+            else:
+                self._done(number, live, sent)
+                return live.id
+
+    def _delete(self, step: Step) -> str:
+        rules = self.adapter.rules(step.type)
+        state = self.session.state
+        generation, key = step.generation, step.key
+        if step.action is Action.REPLACE and not step.delete_first:
+            # The replacement exists by now; its predecessor was moved aside under a key of URN and id.
+            key = next(k for k in list(state.replaced) if state.replaced[k].urn == step.urn)
+            generation = "replaced"
+        old = state.replaced[key] if generation == "replaced" else state.resources[step.urn]
+        known = Known(step.urn, old.id, reveal(old.inputs), reveal(old.outputs))
+        number, token = self._intend("delete", step, id=old.id, generation=generation)
+        call = self._call(step, token, rules.delete_s, number)
+        attempts = _Attempts(self, step, "delete", call)
+        while True:
+            try:
+                self._gate.wait(self.stop)
+                if step.component in self._purge and rules.holds_data and step.component.startswith("buckets."):
+                    self.connection.objects(known.outputs).purge()
+                self.connection.delete(call, step.type, known)
+            except ProviderError as error:
+                if error.reason is Reason.NOT_FOUND:
+                    break
+                if not attempts.again(error):
+                    raise
+            else:
+                break
+        self.session.append(
+            {"kind": "done", "n": number, "id": old.id, "inputs": {}, "outputs": {}, "time": self.clock.time()},
+            wait=False,
+        )
+        return old.id
+
+
+def veiled(outputs: Mapping[str, Value], inputs: Mapping[str, Value]) -> dict[str, Value]:
+    """Outputs with those secret whose inputs are."""
+    return {
+        key: Secret(reveal(value)) if is_secret(inputs.get(key)) and value is not None else value
+        for key, value in outputs.items()
+    }
+
+
+class _Attempts:
+    """Decides whether a failed call is repeated, and waits before it: growing, with jitter, and never less than
+    the provider asked for."""
+
+    def __init__(self, engine: Engine, step: Step, action: str, call: StepCall) -> None:
+        self._engine, self._step, self._action, self._call = engine, step, action, call
+        self._count = 0
+
+    def again(self, error: ProviderError) -> bool:
+        if not error.retryable or self._call.clock.now() >= self._call.deadline:
+            return False
+        self._count += 1
+        grown = min(30.0, 0.5 * 2 ** min(self._count, 8))
+        seconds = grown * (0.5 + self._engine.jitter.random() / 2)
+        if error.retry_after is not None:
+            seconds = max(seconds, error.retry_after)
+        if error.reason is Reason.THROTTLED:
+            self._engine._gate.close(seconds)
+        step = self._step
+        self._engine.emit(
+            StepRetries(
+                self._engine.clock.time(),
+                self._action,
+                step.urn,
+                step.address,
+                error.summary,
+                round(seconds, 2),
+                self._count,
+            )
+        )
+        self._call.pause(seconds)
+        return True

@@ -1,0 +1,340 @@
+"""Desired graph x state x live resources -> Plan. Pure: no clock, no network, no files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from rehost.stacks.graph import UNKNOWN, Graph, Ref, Resource, Value, at_path, is_secret, order
+from rehost.stacks.graph import resolve as resolve_value
+from rehost.stacks.ports import Adapter, Change, Disruption, Live
+from rehost.stacks.state import Fact, ResourceState, State
+
+FORMAT_VERSION = 1
+MASK = "[secret]"
+NOT_KNOWN = "(known after apply)"
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ADOPT = "adopt"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do to one resource. `monthly` and `was_monthly` are list prices, None where unknown."""
+
+    action: Action
+    urn: str
+    type: str
+    component: str
+    title: str
+    name: str
+    reason: str = ""
+    changes: tuple[Change, ...] = ()
+    disruption: Disruption = Disruption.NONE
+    delete_first: bool = False
+    holds_data: bool = False
+    generation: str = "current"
+    """`replaced` for the remains of an earlier replacement, with `key` naming them in state."""
+    key: str = ""
+    monthly: float | None = None
+    was_monthly: float | None = None
+    drifted: bool = False
+
+    @property
+    def address(self) -> str:
+        """What people call it: component and title."""
+        return f"{self.component or self.name} {self.title}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered steps that make the target what the stack says. Frozen; display fields are derived."""
+
+    stack: str
+    target: str
+    deployment: str
+    serial: int
+    steps: tuple[Step, ...]
+    facts: tuple[Fact, ...] = ()
+    chosen: tuple[str, ...] = ()
+    """Keys of the facts that this plan chooses."""
+    dropped: tuple[str, ...] = ()
+    unknown_facts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    """Components that hold data and would lose it, without having been named."""
+    refreshed: bool = True
+    currency: str = ""
+
+    @property
+    def changing(self) -> tuple[Step, ...]:
+        """The steps that do something."""
+        return tuple(step for step in self.steps if step.action is not Action.SAME)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would change."""
+        return not self.changing and not self.chosen and not self.dropped
+
+    def counts(self) -> dict[str, int]:
+        """Steps by action."""
+        counts = dict.fromkeys((action.value for action in Action), 0)
+        for step in self.steps:
+            counts[step.action.value] += 1
+        return counts
+
+    def monthly(self) -> tuple[float, float, int]:
+        """List price before and after, and how many resources have no known price."""
+        before = sum(step.was_monthly or 0.0 for step in self.steps)
+        after = sum(step.monthly or 0.0 for step in self.steps)
+        return before, after, sum(step.monthly is None and step.action is not Action.DELETE for step in self.steps)
+
+    def digest(self) -> str:
+        """The same for plans that would do the same."""
+        told = [_told(step) for step in self.changing]
+        text = json.dumps([self.deployment, told, sorted(self.chosen)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _told(step: Step) -> dict[str, Any]:
+    """What a step is for comparing plans; URN and action, with what changes."""
+    return {
+        "action": step.action.value,
+        "urn": step.urn,
+        "generation": step.generation,
+        "changes": [[c.path, show(c.old), show(c.new)] for c in step.changes],
+    }
+
+
+def show(value: Value) -> Value:
+    """A value as it may be shown: secrets masked, unknown ones said to be so."""
+    if is_secret(value):
+        return MASK
+    if value is UNKNOWN:
+        return NOT_KNOWN
+    if isinstance(value, dict):
+        return {key: show(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [show(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the operator asked for beside the stack: addresses are of components (`servers.app`, `servers.app-1`)."""
+
+    only: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    delete_data: tuple[str, ...] = ()
+    """Components whose data may be lost; `*` is all."""
+    destroy: bool = False
+
+
+def named(component: str, addresses: Iterable[str]) -> bool:
+    """Whether an address names the component or the group that it is a member of."""
+    for address in addresses:
+        if address in ("*", component) or component.startswith(address + "."):
+            return True
+        rest = component.removeprefix(address + "-")
+        if rest != component and rest.isdigit():
+            return True
+    return False
+
+
+@dataclass
+class Planner:
+    """Builds one plan.
+
+    `live` holds what a refresh found by URN, None for what is gone; without a refresh it is None itself. `found`
+    are resources of interrupted creates, `prices` answers the list price of a type with its inputs. Components
+    that would lose data without having been named are in `blocked` afterwards.
+    """
+
+    adapter: Adapter
+    state: State
+    live: Mapping[str, Live | None] | None
+    wishes: Wishes
+    prices: Any = None
+    found: Mapping[str, Live] = field(default_factory=dict)
+    _outputs: dict[str, tuple[str | Any, Mapping[str, Value], bool]] = field(default_factory=dict)
+    _replaced: dict[str, bool] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+    _notes: list[str] = field(default_factory=list)
+
+    def plan(self, graph: Graph) -> tuple[list[Step], list[str], list[str]]:
+        """Steps in an order in which they could be done, notes, and components that block."""
+        wanted = self._wanted(graph)
+        steps = [self._step(graph.resources[urn], urn in wanted) for urn in order(graph.resources, graph.edges)]
+        steps = self._delete_first_spreads(steps, graph)
+        steps += self._deletions(graph, wanted)
+        return steps, self._notes, sorted(self.blocked)
+
+    def _wanted(self, graph: Graph) -> set[str]:
+        if not self.wishes.only:
+            return set(graph.resources)
+        pending = [urn for urn, resource in graph.resources.items() if named(resource.component, self.wishes.only)]
+        wanted: set[str] = set()
+        while pending:
+            urn = pending.pop()
+            if urn not in wanted:
+                wanted.add(urn)
+                pending += [other for other in graph.edges[urn] if other not in self.state.resources]
+        return wanted
+
+    def lookup(self, ref: Ref) -> Value:
+        """What is known of another resource's output before anything is done."""
+        if ref.urn not in self._outputs:
+            return UNKNOWN
+        id_, outputs, complete = self._outputs[ref.urn]
+        if ref.path == "id":
+            return id_
+        head = ref.path.split(".")[0].split("[")[0]
+        if head not in outputs:
+            return None if complete else UNKNOWN
+        return at_path(outputs, ref.path)
+
+    def _step(self, resource: Resource, wanted: bool) -> Step:
+        rules = self.adapter.rules(resource.type)
+        inputs: dict[str, Value] = resolve_value(dict(resource.inputs), self.lookup)
+        old = self.state.resources.get(resource.urn)
+        now = self._now(resource.urn, old)
+        base = Step(
+            action=Action.CREATE,
+            urn=resource.urn,
+            type=resource.type,
+            component=resource.component,
+            title=rules.title,
+            name=resource.name,
+            holds_data=rules.holds_data,
+            monthly=self._price(resource.type, inputs),
+        )
+        if not wanted:
+            if now is not None:
+                self._outputs[resource.urn] = (now.id, now.outputs, True)
+            price = self._price(resource.type, now.inputs) if now else None
+            return replace(base, action=Action.SAME, reason="not named by --target", monthly=price, was_monthly=price)
+        if now is None:
+            preview = self.adapter.preview(resource.type, inputs)
+            self._outputs[resource.urn] = (preview.get("id", UNKNOWN), preview, False)
+            reason = "deleted outside rehost" if old is not None else "new"
+            return replace(base, reason=reason)
+        return self._existing(base, resource, inputs, old, now)
+
+    def _now(self, urn: str, old: ResourceState | None) -> Live | None:
+        if old is None:
+            return self.found.get(urn)
+        if self.live is None or urn not in self.live:
+            return Live(old.id, old.inputs, old.outputs)
+        return self.live[urn]
+
+    def _existing(
+        self, base: Step, resource: Resource, inputs: dict[str, Value], old: ResourceState | None, now: Live
+    ) -> Step:
+        rules = self.adapter.rules(resource.type)
+        diff = self.adapter.diff(resource.type, now.inputs, now.outputs, inputs)
+        was = self._price(resource.type, now.inputs)
+        drifted = old is not None and self.live is not None and _drifted(self.adapter, resource.type, old, now)
+        for change in diff.changes:
+            if change.frozen:
+                self._notes.append(
+                    f"{resource.component}: {change.path} differs from what the {rules.title} was created with; "
+                    f"it is used at creation only (--replace {resource.component} makes it anew)"
+                )
+        asked = named(resource.component, self.wishes.replace)
+        effective = diff.effective
+        step = replace(base, changes=effective, was_monthly=was, drifted=drifted and bool(effective))
+        if diff.replaces or (asked and not resource.component == ""):
+            return self._replace(step, resource, inputs, diff.replaces, asked)
+        if not effective:
+            self._outputs[resource.urn] = (now.id, now.outputs, True)
+            action = Action.SAME if old is not None else Action.ADOPT
+            return replace(step, action=action, reason="" if old else "made by an interrupted run", monthly=was)
+        outputs = {**now.outputs, **inputs}
+        disruption = max(change.disruption for change in effective)
+        if disruption >= Disruption.RESTART:
+            outputs.update(dict.fromkeys(rules.volatile, UNKNOWN))
+        self._outputs[resource.urn] = (now.id, outputs, True)
+        reason = "changed outside rehost" if step.drifted else "the definition changed"
+        return replace(step, action=Action.UPDATE, disruption=disruption, reason=reason)
+
+    def _replace(
+        self, step: Step, resource: Resource, inputs: dict[str, Value], forced: tuple[str, ...], asked: bool
+    ) -> Step:
+        rules = self.adapter.rules(resource.type)
+        preview = self.adapter.preview(resource.type, inputs)
+        self._outputs[resource.urn] = (preview.get("id", UNKNOWN), preview, False)
+        if rules.holds_data and not asked and not named(resource.component, self.wishes.delete_data):
+            self.blocked.add(resource.component)
+        reason = f"{', '.join(forced)} can't change in place" if forced else "asked for with --replace"
+        self._replaced[resource.urn] = rules.delete_before_replace
+        return replace(
+            step,
+            action=Action.REPLACE,
+            reason=reason,
+            disruption=Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE,
+            delete_first=rules.delete_before_replace,
+        )
+
+    def _delete_first_spreads(self, steps: list[Step], graph: Graph) -> list[Step]:
+        """What depends on a resource that is deleted before its successor exists has to go before it."""
+        first = {step.urn for step in steps if step.delete_first}
+        for step in steps:
+            if step.action is Action.REPLACE and graph.edges[step.urn] & first:
+                first.add(step.urn)
+        return [replace(step, delete_first=True) if step.urn in first else step for step in steps]
+
+    def _deletions(self, graph: Graph, wanted: set[str]) -> list[Step]:
+        gone = []
+        for urn, old in self.state.resources.items():
+            if urn in graph.resources or (self.wishes.only and not named(old.component, self.wishes.only)):
+                continue
+            if self.live is not None and self.live.get(urn, old) is None:
+                gone.append(self._deletion(old, "", "it is gone already"))
+                continue
+            gone.append(self._deletion(old, "", "no longer in the stack" if not self.wishes.destroy else "destroy"))
+        dependents = {step.urn: self.state.resources[step.urn].dependencies for step in gone}
+        present = {urn: [d for d in needed if d in dependents] for urn, needed in dependents.items()}
+        position = {urn: n for n, urn in enumerate(reversed(order(present, present)))}
+        gone.sort(key=lambda step: position[step.urn])
+        for key, old in self.state.replaced.items():
+            gone.append(self._deletion(old, key, "its replacement exists"))
+        return gone
+
+    def _deletion(self, old: ResourceState, key: str, reason: str) -> Step:
+        rules = self.adapter.rules(old.type)
+        if rules.holds_data and not key and not named(old.component, self.wishes.delete_data):
+            self.blocked.add(old.component)
+        return Step(
+            action=Action.DELETE,
+            urn=old.urn,
+            type=old.type,
+            component=old.component,
+            title=rules.title,
+            name=old.urn.split("::")[-1],
+            reason=reason,
+            disruption=Disruption.DATA_LOSS if rules.holds_data else Disruption.NONE,
+            holds_data=rules.holds_data,
+            generation="replaced" if key else "current",
+            key=key,
+            was_monthly=self._price(old.type, old.inputs),
+        )
+
+    def _price(self, token: str, inputs: Mapping[str, Value]) -> float | None:
+        return self.prices(token, inputs) if self.prices else None
+
+
+def _drifted(adapter: Adapter, token: str, old: ResourceState, now: Live) -> bool:
+    return bool(adapter.diff(token, old.inputs, old.outputs, now.inputs).changes)
+
