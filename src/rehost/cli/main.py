@@ -12,10 +12,14 @@ import click
 from rehost import __version__
 from rehost.cli import commands
 from rehost.cli.exits import Exit
+from rehost.stacks.errors import RehostError
 
 #: One line each, so that `rehost --help` imports no verb. A test compares it with the commands themselves.
 SUMMARIES = {
-    "sandbox": "Stand-ins for the providers on loopback.",
+    "deploy": "Make a target what the stack says.",
+    "destroy": "Remove what a deployment made.",
+    "plan": "Show what deploy would do at a target, and change nothing.",
+    "validate": "Report everything that is wrong with a stack file.",
 }
 
 
@@ -35,13 +39,21 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)] or [("none", "")])
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rehost")
 def cli() -> None:
     """Move a whole platform, with its data, to another cloud with one command."""
+
+
+def show_error(error: RehostError) -> None:
+    """What went wrong, why, and what to do about it, on stderr."""
+    click.echo(click.style("error: ", fg="red", bold=True) + error.summary, err=True)
+    for label, text in (("at", error.address), ("why", error.why), ("fix", error.fix)):
+        if text:
+            click.echo(f"  {label}: {text}", err=True)
 
 
 def main() -> None:
@@ -54,6 +66,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = Exit.FAILED
+    except RehostError as error:
+        show_error(error)
+        code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = Exit.INTERRUPTED
     except BrokenPipeError:

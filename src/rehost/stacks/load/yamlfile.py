@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -135,7 +134,6 @@ class _Reader:
         self._name = name
         self._document = document
         self._count = 0
-        self._constructor = SafeConstructor()
 
     def _span(self, node: Node) -> Span:
         return Span(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -170,8 +168,8 @@ class _Reader:
         if kind == "str":
             return node.value
         try:
-            made = self._constructor.construct_object(node)
-        except (YAMLError, ValueError, OverflowError):
+            made = _plain(kind, str(node.value))
+        except (ValueError, OverflowError):
             return node.value
         if isinstance(made, float) and (made != made or made in (float("inf"), float("-inf"))):
             self._say("number", f"{node.value} is not a number that can be used", node, path, fix="write a number")
@@ -208,3 +206,14 @@ class _Reader:
             self._document.keys[(*path, key)] = self._span(key_node)
             made[key] = self.value(value_node, (*path, key), within)
         return {**merged, **made}
+
+
+def _plain(kind: str, text: str) -> bool | int | float | None:
+    """A scalar of YAML 1.2's core schema. Raises ValueError for text that is none."""
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text, 0) if text.lower().startswith(("0x", "0o", "-0x", "+0x")) else int(text)
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
