@@ -1,0 +1,5 @@
+"""`python -m rehost`."""
+
+from rehost.cli.main import main
+
+main()
