@@ -26,7 +26,7 @@ def codes(path: Path, text: str) -> list[tuple[str, int]]:
         ("- a\n", [("no-mapping", 1)]),
         ("stack: [\n", [("yaml", 2)]),
         ("stack: plaza\nstack: other\n", [("duplicate-key", 2)]),
-        ("stack: plaza\n---\nstack: b\n", [("many-documents", 2)]),
+        ("stack: plaza\n---\nstack: b\n", [("many-documents", 3)]),
         ("stack: plaza\nsevers: {}\n", [("unknown-key", 2)]),
         ("stack: plaza\nservices: {}\n", [("not-yet", 2)]),
         ("stack: plaza\nservers:\n  app: {count: many}\n", [("value", 3)]),
