@@ -1,0 +1,53 @@
+"""aws:ec2/securityGroup:SecurityGroup"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rehost.providers.aws.kinds.common import Ec2Kind, guarded
+from rehost.stacks.graph import Value
+from rehost.stacks.ports import Call, Known, Live
+
+
+class SecurityGroup(Ec2Kind):
+    """A group without rules of its own: rules are resources."""
+
+    token = "aws:ec2/securityGroup:SecurityGroup"
+    describe, items, id_field = "describe_security_groups", "SecurityGroups", "GroupId"
+    id_filter, resource_type = "group-id", "security-group"
+
+    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+        return {
+            "name": item["GroupName"],
+            "description": item.get("Description", ""),
+            "vpcId": item.get("VpcId", ""),
+            "ownerId": item.get("OwnerId", ""),
+        }
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        with guarded("create_security_group"):
+            id_ = self.client.create_security_group(
+                GroupName=inputs["name"],
+                Description=inputs["description"],
+                VpcId=inputs["vpcId"],
+                TagSpecifications=self.specification(inputs),
+            )["GroupId"]
+            call.made(id_)
+            live = self.settled(call, id_, inputs)
+            self._bare(id_)
+        return live
+
+    def _bare(self, id_: str) -> None:
+        """Amazon gives every new group a rule that lets everything out; ours are resources of their own."""
+        item = self.one(id_)
+        opening = [
+            permission
+            for permission in (item or {}).get("IpPermissionsEgress", [])
+            if permission.get("IpProtocol") == "-1" and permission.get("IpRanges") == [{"CidrIp": "0.0.0.0/0"}]
+        ]
+        if opening:
+            self.client.revoke_security_group_egress(GroupId=id_, IpPermissions=opening)
+
+    def remove(self, call: Call, known: Known) -> None:
+        self.client.delete_security_group(GroupId=known.id)
