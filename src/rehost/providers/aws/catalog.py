@@ -1,0 +1,47 @@
+"""What Amazon offers, as data: types, prices, regions, images. See data/catalog.json for the sources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The shipped catalog; prices are USD, an hour's or a month's as the keys say."""
+
+    path: Path
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        return data
+
+    @property
+    def regions(self) -> list[str]:
+        """Regions that the prices cover."""
+        return list(self._data["regions"])
+
+    @property
+    def images(self) -> Mapping[str, Mapping[str, str]]:
+        """Owner and name pattern by neutral name."""
+        images: Mapping[str, Mapping[str, str]] = self._data["images"]
+        return images
+
+    @property
+    def types(self) -> Mapping[str, Mapping[str, Any]]:
+        """Instance types."""
+        types: Mapping[str, Mapping[str, Any]] = self._data["types"]
+        return types
+
+    @property
+    def ebs_gb_monthly(self) -> float:
+        """A GiB of gp3 for a month."""
+        return float(self._data["ebs_gb_monthly"])
+
+
+CATALOG = Catalog(Path(__file__).parent / "data" / "catalog.json")

@@ -1,0 +1,127 @@
+"""The live half of the AWS adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from rehost.providers.aws.catalog import CATALOG
+from rehost.providers.aws.kinds import (
+    bucket,
+    bucket_settings,
+    instance,
+    internet_gateway,
+    key_pair,
+    record,
+    route,
+    route_table,
+    route_table_association,
+    security_group,
+    security_group_rule,
+    subnet,
+    volume,
+    volume_attachment,
+    vpc,
+    zone,
+)
+from rehost.providers.aws.kinds.common import guarded
+from rehost.providers.base import KindDispatch, RuleBook
+from rehost.providers.s3 import S3Objects
+from rehost.stacks.errors import InvalidInput
+from rehost.stacks.graph import Value
+from rehost.stacks.model import Target
+from rehost.stacks.ports import Candidate, Identity, Need
+
+KINDS: Mapping[str, Any] = {
+    vpc.Vpc.token: vpc.Vpc,
+    subnet.Subnet.token: subnet.Subnet,
+    internet_gateway.InternetGateway.token: internet_gateway.InternetGateway,
+    route_table.RouteTable.token: route_table.RouteTable,
+    route.Route.token: route.Route,
+    route_table_association.RouteTableAssociation.token: route_table_association.RouteTableAssociation,
+    security_group.SecurityGroup.token: security_group.SecurityGroup,
+    security_group_rule.IngressRule.token: security_group_rule.IngressRule,
+    security_group_rule.EgressRule.token: security_group_rule.EgressRule,
+    key_pair.KeyPair.token: key_pair.KeyPair,
+    instance.Instance.token: instance.Instance,
+    volume.Volume.token: volume.Volume,
+    volume_attachment.VolumeAttachment.token: volume_attachment.VolumeAttachment,
+    "aws:route53/zone:Zone": zone.Zone,
+    "aws:route53/record:Record": record.Record,
+    "aws:s3/bucket:Bucket": bucket.Bucket,
+    "aws:s3/bucketVersioning:BucketVersioning": bucket_settings.BucketVersioning,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_settings.BucketPublicAccessBlock,
+    "aws:s3/bucketPolicy:BucketPolicy": bucket_settings.BucketPolicy,
+}
+
+
+class AwsConnection(KindDispatch):
+    """Clients of one region. Repeats are the engine's: boto3's own are off."""
+
+    def __init__(self, target: Target, environment: Mapping[str, str], book: RuleBook) -> None:
+        session = boto3.session.Session(
+            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
+            profile_name=target.options.get("profile"),
+            region_name=target.region,
+        )
+        if session.get_credentials() is None:
+            raise InvalidInput(
+                f"there are no AWS credentials for the target {target.name}",
+                why="none of the places that AWS's own tools look in has any",
+                fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+            )
+        endpoint = environment.get("AWS_ENDPOINT_URL") or None
+        config = Config(
+            retries={"total_max_attempts": 1},
+            max_pool_connections=64,
+            connect_timeout=10,
+            read_timeout=60,
+            s3={"addressing_style": "path"} if endpoint else None,
+        )
+        make: Any = session.client
+        self._clients = {
+            name: make(name, endpoint_url=endpoint, config=config) for name in ("ec2", "s3", "route53", "sts")
+        }
+        sandbox = environment.get("REHOST_SANDBOX")
+        self._endpoint = f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
+        self.kinds = {token: kind(self._clients, book.rules(token)) for token, kind in KINDS.items()}
+
+    def identify(self, deployment: str) -> Identity:
+        """The account of the credentials."""
+        del deployment
+        with guarded("get_caller_identity"):
+            return Identity(self._endpoint, self._clients["sts"].get_caller_identity()["Account"])
+
+    def offers(self, need: Need) -> Sequence[Candidate]:
+        """Images by their owner and name pattern, the newest first; zones of the region by name."""
+        ec2 = self._clients["ec2"]
+        if need.kind == "zones":
+            with guarded("describe_availability_zones"):
+                answer = ec2.describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
+            names = sorted(row["ZoneName"] for row in answer["AvailabilityZones"])
+            return [Candidate(names, f"the zones of the region: {', '.join(names)}")] if names else []
+        architecture = need.requirement["architecture"]
+        image = CATALOG.images[need.requirement["image"]]
+        filters = [
+            {"Name": "name", "Values": [image[architecture]]},
+            {"Name": "architecture", "Values": [architecture]},
+            {"Name": "state", "Values": ["available"]},
+        ]
+        with guarded("describe_images"):
+            found = ec2.describe_images(Owners=[image["owner"]], Filters=filters)["Images"]
+        found.sort(key=lambda row: (row.get("CreationDate", ""), row["Name"]), reverse=True)
+        return [Candidate(row["ImageId"], f"{row['ImageId']}: {row['Name']}") for row in found]
+
+    def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
+        """The content of a bucket."""
+        return S3Objects(self._clients["s3"], str(bucket["bucket"]))
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
