@@ -1,0 +1,228 @@
+"""The pure half of the AWS adapter: nothing here needs the SDK or credentials."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rehost.providers.aws.catalog import CATALOG
+from rehost.providers.aws.lower import INSTANCE, VOLUME, AwsLowering
+from rehost.providers.base import BaseAdapter, Condition, RuleBook
+from rehost.stacks.diagnostics import Diagnostic, Severity
+from rehost.stacks.graph import Resource, Value, is_unknown
+from rehost.stacks.lower import Lowering
+from rehost.stacks.model import Stack, Target, show_size
+from rehost.stacks.ports import Candidate, Change, Need
+
+if TYPE_CHECKING:
+    from rehost.providers.aws.connection import AwsConnection
+
+HOURS = 730
+"""Hours in the month of a list price, as Amazon's own calculator has it."""
+
+_MIB = 1024**2
+_PEERS = {"cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId"}
+
+
+def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
+    """EBS volumes grow and never shrink."""
+    if change.path == "size" and not is_unknown(new.get("size")) and new["size"] < old["size"]:
+        return replace(change, replaces=True)
+    return change
+
+
+def _instance(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
+    """A type of another processor architecture means another server."""
+    if change.path == "instanceType":
+        kinds = [CATALOG.types.get(str(side), {}).get("arch") for side in (change.old, change.new)]
+        if None not in kinds and kinds[0] != kinds[1]:
+            return replace(change, replaces=True)
+    if change.path.startswith("rootBlockDevice."):
+        return replace(change, replaces=True)
+    return change
+
+
+def _rule(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
+    """A peer of another kind is another rule."""
+    if change.path in _PEERS and _PEERS & old.keys() != _PEERS & new.keys():
+        return replace(change, replaces=True)
+    return change
+
+
+CONDITIONS: dict[str, Condition] = {
+    VOLUME: _volume,
+    INSTANCE: _instance,
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule,
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule,
+}
+
+
+@dataclass
+class AwsAdapter(BaseAdapter):
+    """Amazon Web Services."""
+
+    book: RuleBook = field(default_factory=lambda: RuleBook(Path(__file__).parent / "data" / "kinds.json"))
+    conditions: Mapping[str, Condition] = field(default_factory=lambda: CONDITIONS)
+    name: str = "aws"
+    title: str = "Amazon Web Services"
+    parallel: int = 16
+    anchor: str | None = None
+    currency: str = "USD"
+
+    def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
+        """What AWS will not accept. Limits: EC2, VPC and Route 53 user guides, as in data/kinds.json."""
+        return list(_diagnose(stack, target))
+
+    def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
+        """Type and image of each server group, and the zones of the region."""
+        needs: list[Need] = []
+        if stack.servers or stack.network:
+            count = max((subnet.zone for subnet in stack.subnets().values()), default=1)
+            needs.append(Need("network.zones", "zones", {"zones": count}))
+        for name, server in stack.servers.items():
+            size = {
+                "cpu": server.size.cpu,
+                "memory": show_size(server.size.memory),
+                "architecture": server.architecture,
+            }
+            needs.append(Need(f"servers.{name}.type", "server_type", size))
+            image = {"image": server.image, "architecture": server.architecture}
+            needs.append(Need(f"servers.{name}.image", "image", image))
+        return needs
+
+    def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
+        """Types from the catalog, the cheapest first; images and zones only Amazon itself knows."""
+        if need.kind != "server_type":
+            return None
+        found = []
+        for name, type_ in CATALOG.types.items():
+            hourly = type_["hourly"].get(target.region)
+            if hourly and _fits(type_, need):
+                monthly = round(hourly * HOURS, 2)
+                summary = f"{name}: {type_['vcpu']} vCPU, {type_['memory_mib'] / 1024:g} GiB, USD {monthly:.2f} a month"
+                found.append(Candidate(name, summary, monthly, "USD"))
+        return sorted(found, key=lambda candidate: (candidate.monthly or 0.0, candidate.value))
+
+    def meets(self, need: Need, value: Any, target: Target) -> bool:
+        """Whether a pinned choice still meets its need; an image does as long as it is of the same name."""
+        if need.kind == "server_type":
+            return value in CATALOG.types and _fits(CATALOG.types[value], need)
+        return len(value) >= need.requirement["zones"] if need.kind == "zones" else True
+
+    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
+        """List price a month: servers and volumes by the catalog; what is billed by use counts as free."""
+        if token == INSTANCE:
+            type_ = inputs.get("instanceType")
+            hourly = CATALOG.types.get(type_, {}).get("hourly", {}) if isinstance(type_, str) else {}
+            root = (inputs.get("rootBlockDevice") or {}).get("volumeSize", 0)
+            price = hourly.get(target.region)
+            return None if price is None else round(price * HOURS + root * CATALOG.ebs_gb_monthly, 2)
+        if token == VOLUME:
+            return round(inputs["size"] * CATALOG.ebs_gb_monthly, 2)
+        return 0.5 if token == "aws:route53/zone:Zone" else 0.0
+
+    def lower(self, lowering: Lowering) -> Iterable[Resource]:
+        """The resources of a stack."""
+        return list(AwsLowering(lowering).all())
+
+    def connect(self, target: Target, environment: Mapping[str, str]) -> AwsConnection:
+        """A connection with the credentials of AWS's own tools."""
+        from rehost.providers.aws.connection import AwsConnection
+
+        return AwsConnection(target, environment, self.book)
+
+
+def _fits(type_: Mapping[str, Any], need: Need) -> bool:
+    from rehost.stacks.model import parse_size
+
+    return bool(
+        type_["vcpu"] >= need.requirement["cpu"]
+        and type_["memory_mib"] * _MIB >= parse_size(need.requirement["memory"])
+        and type_["arch"] == need.requirement["architecture"]
+    )
+
+
+def _diagnose(stack: Stack, target: Target) -> Iterator[Diagnostic]:
+    path: tuple[str | int, ...] = ("targets", target.name)
+    if not target.region:
+        yield Diagnostic("region", "the target names no region", fix="add region: eu-central-1", path=path)
+        return
+    if target.region not in CATALOG.regions:
+        near = difflib.get_close_matches(target.region, CATALOG.regions, n=1)
+        yield Diagnostic(
+            "region",
+            f"the catalog has no region {target.region!r}",
+            fix=f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(CATALOG.regions)}",
+            path=(*path, "region"),
+        )
+        return
+    if stack.network:
+        for where, cidr in [("network", stack.network.cidr), *((n, s.cidr) for n, s in stack.subnets().items())]:
+            if not 16 <= cidr.prefixlen <= 28:
+                yield Diagnostic(
+                    "cidr-size",
+                    f"{where}: {cidr} is of a size that AWS does not take",
+                    "networks and subnets have between /16 and /28",
+                    "choose another prefix length",
+                    ("network",),
+                )
+    for name, server in stack.servers.items():
+        here: tuple[str | int, ...] = ("servers", name)
+        if server.image not in CATALOG.images:
+            near = difflib.get_close_matches(server.image, CATALOG.images, n=1)
+            choices = ", ".join(CATALOG.images)
+            fix = f"did you mean {near[0]!r}?" if near else f"use one of {choices}"
+            yield Diagnostic("image", f"there is no image {server.image!r}", fix=fix, path=(*here, "image"))
+        size = {
+            "cpu": server.size.cpu,
+            "memory": show_size(server.size.memory),
+            "architecture": server.architecture,
+        }
+        if not AwsAdapter().offers(Need("", "server_type", size), target):
+            yield Diagnostic(
+                "size",
+                f"no type of the region {target.region} has {size['cpu']} vCPU and {size['memory']}",
+                fix="ask for less",
+                path=(*here, "size"),
+            )
+        if len(server.user_data.encode()) > 16384:
+            yield Diagnostic(
+                "user-data",
+                "user_data is longer than 16 KB",
+                "EC2 takes no more",
+                "load the rest at boot",
+                (*here, "user_data"),
+            )
+        if len(server.ssh_keys) > 1:
+            yield Diagnostic(
+                "ssh-keys",
+                "EC2 puts one SSH key on a server; the others are left out",
+                fix="add further keys in user_data",
+                path=(*here, "ssh_keys"),
+                severity=Severity.WARNING,
+            )
+        for key, value in server.labels.items():
+            if key.lower().startswith("aws:") or len(key) > 128 or len(value) > 256:
+                yield Diagnostic(
+                    "label",
+                    f"the label {key!r} can't be a tag",
+                    "tags are at most 128 and 256 characters and don't start with aws:",
+                    path=(*here, "labels", key),
+                )
+    for name, firewall in stack.firewalls.items():
+        for way, rules in (("ingress", firewall.ingress), ("egress", firewall.egress)):
+            count = sum(max(1, len(rule.ranges())) * len(rule.peers) for rule in rules)
+            if count > 60:
+                yield Diagnostic(
+                    "rules",
+                    f"{count} rules are more than a security group holds",
+                    "the quota is 60 in each direction",
+                    "use ranges",
+                    ("firewalls", name, way),
+                )
+
+
+ADAPTER = AwsAdapter()
