@@ -154,7 +154,7 @@ def test_a_whole_life_on_the_stand_in(tmp_path: Path, endpoint: str) -> None:
     assert all(step.action is Action.CREATE for step in plan.steps)
 
     again = deployment(tmp_path, endpoint).plan()
-    assert again.empty, [(s.urn, s.action, s.changes) for s in again.changing]
+    assert again.empty, [(s.component, c.path, c.old, c.new) for s in again.changing for c in s.changes]
 
     ec2 = _client("ec2", endpoint)
     ours = [{"Name": "tag:rehost-stack", "Values": ["plaza"]}]

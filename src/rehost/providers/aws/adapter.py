@@ -118,10 +118,10 @@ class AwsAdapter(BaseAdapter):
             type_ = inputs.get("instanceType")
             hourly = CATALOG.types.get(type_, {}).get("hourly", {}) if isinstance(type_, str) else {}
             root = (inputs.get("rootBlockDevice") or {}).get("volumeSize", 0)
-            price = hourly.get(target.region)
-            return None if price is None else round(price * HOURS + root * CATALOG.ebs_gb_monthly, 2)
+            price: float | None = hourly.get(target.region)
+            return None if price is None else round(price * HOURS + float(root) * CATALOG.ebs_gb_monthly, 2)
         if token == VOLUME:
-            return round(inputs["size"] * CATALOG.ebs_gb_monthly, 2)
+            return round(float(inputs["size"]) * CATALOG.ebs_gb_monthly, 2)
         return 0.5 if token == "aws:route53/zone:Zone" else 0.0
 
     def lower(self, lowering: Lowering) -> Iterable[Resource]:

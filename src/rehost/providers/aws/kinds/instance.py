@@ -26,6 +26,13 @@ class Instance(Ec2Kind):
 
     def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
         options = item.get("MetadataOptions") or {}
+        # The groups are those of the first network interface; the server's own list repeats them.
+        groups = [
+            group
+            for interface in item.get("NetworkInterfaces", [])
+            if (interface.get("Attachment") or {}).get("DeviceIndex", 0) == 0
+            for group in interface.get("Groups", [])
+        ] or item.get("SecurityGroups", [])
         return {
             "ami": item["ImageId"],
             "instanceType": item["InstanceType"],
@@ -38,7 +45,7 @@ class Instance(Ec2Kind):
             "publicIp": item.get("PublicIpAddress", ""),
             "publicDns": item.get("PublicDnsName", ""),
             "associatePublicIpAddress": bool(item.get("PublicIpAddress")),
-            "vpcSecurityGroupIds": sorted(group["GroupId"] for group in item.get("SecurityGroups", [])),
+            "vpcSecurityGroupIds": sorted({group["GroupId"] for group in groups}),
             "metadataOptions": {
                 "httpEndpoint": options.get("HttpEndpoint", "enabled"),
                 "httpTokens": options.get("HttpTokens", "optional"),

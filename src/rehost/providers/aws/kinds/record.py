@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,4 +94,5 @@ def _quoted(value: str, type_: str) -> str:
 def _unquoted(value: str, type_: str) -> str:
     if type_ != "TXT":
         return value
-    return value.strip('"').replace('" "', "").replace('\\"', '"').replace("\\\\", "\\")
+    pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', value)
+    return re.sub(r"\\(.)", r"\1", "".join(pieces)) if pieces else value
