@@ -132,6 +132,7 @@ class Deployment:
             if confirm is not None and not plan.empty and not confirm(plan):
                 raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
             values = self._secrets(state, draw=True)
+            record(session, live)
             if endpoint:
                 session.append(
                     {"kind": "deployment", "id": preview.deployment, "endpoint": endpoint, "account": account}
@@ -157,6 +158,7 @@ class Deployment:
             self._refuse_blocked(plan)
             if confirm is not None and not plan.empty and not confirm(plan):
                 raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
+            record(session, live)
             outcome = self._apply(session, plan, Graph.of(()), wishes, "destroy")
             return plan, outcome
 
@@ -176,14 +178,14 @@ class Deployment:
         return self.look.refresh(state, times=times)
 
     def _prepare(self, session: Session) -> dict[str, Live | None]:
-        """Owner checked, interrupted steps settled, the world read into state."""
+        """Owner checked, interrupted steps settled, the world read. State takes it over once it is acted on: until
+        then the plan can tell drift from change."""
         state = session.state
         check_owner(state, self.look)
         for text in settle(self.look, session):
             self.emit(Note(self.clock.time(), text))
         live = self._refresh(state)
         refuse_if_most_is_gone(live, self.accept_missing)
-        record(session, live)
         return live
 
     def _plan(

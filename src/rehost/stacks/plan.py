@@ -301,7 +301,6 @@ class Planner:
             if urn in graph.resources or (self.wishes.only and not named(old.component, self.wishes.only)):
                 continue
             if self.live is not None and self.live.get(urn, old) is None:
-                gone.append(self._deletion(old, "", "it is gone already"))
                 continue
             gone.append(self._deletion(old, "", "no longer in the stack" if not self.wishes.destroy else "destroy"))
         dependents = {step.urn: self.state.resources[step.urn].dependencies for step in gone}
