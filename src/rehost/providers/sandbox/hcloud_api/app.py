@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
@@ -116,7 +117,7 @@ class HcloudApi:
             rows = [row for row in rows if selects(selector, row.get("labels", {}))]
         for order in reversed(arguments.getlist("sort")):
             name, _, way = order.partition(":")
-            rows.sort(key=lambda row, name=name: str(row.get(name, "")).zfill(12), reverse=way == "desc")
+            rows.sort(key=partial(_sortable, name), reverse=way == "desc")
         size, page = int(arguments.get("per_page", 25)), int(arguments.get("page", 1))
         size = max(1, min(size, 50))
         last = max(1, -(-len(rows) // size))
@@ -146,6 +147,10 @@ class HcloudApi:
             self.behaviour.slow |= {row["command"]: row["seconds"] for row in body.get("slow_actions", [])}
             return _json(200, {}, {})
         return _json(404, {}, {})
+
+
+def _sortable(name: str, row: Record) -> str:
+    return str(row.get(name, "")).zfill(12)
 
 
 def _cleaned(value: Any) -> Any:
