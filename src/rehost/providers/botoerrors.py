@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -78,3 +81,12 @@ def _reason(code: str, status: int) -> Reason:
     if code in _UNAVAILABLE or status >= 500:
         return Reason.UNAVAILABLE
     return Reason.INVALID if status == 400 else Reason.FAILED
+
+
+@contextmanager
+def guarded(operation: str) -> Iterator[None]:
+    """Errors of the SDK leave as ProviderError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise translate(error, operation) from error

@@ -11,7 +11,6 @@ from botocore.config import Config
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.kinds import (
     bucket,
-    bucket_settings,
     instance,
     internet_gateway,
     key_pair,
@@ -27,8 +26,9 @@ from rehost.providers.aws.kinds import (
     vpc,
     zone,
 )
-from rehost.providers.aws.kinds.common import guarded
+from rehost.providers import s3settings
 from rehost.providers.base import KindDispatch, RuleBook
+from rehost.providers.botoerrors import guarded
 from rehost.providers.s3 import S3Objects
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import Value
@@ -52,9 +52,9 @@ KINDS: Mapping[str, Any] = {
     "aws:route53/zone:Zone": zone.Zone,
     "aws:route53/record:Record": record.Record,
     "aws:s3/bucket:Bucket": bucket.Bucket,
-    "aws:s3/bucketVersioning:BucketVersioning": bucket_settings.BucketVersioning,
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_settings.BucketPublicAccessBlock,
-    "aws:s3/bucketPolicy:BucketPolicy": bucket_settings.BucketPolicy,
+    "aws:s3/bucketVersioning:BucketVersioning": s3settings.BucketVersioning,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": s3settings.BucketPublicAccessBlock,
+    "aws:s3/bucketPolicy:BucketPolicy": s3settings.BucketPolicy,
 }
 
 

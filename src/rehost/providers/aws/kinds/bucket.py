@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import from_tags, guarded, mark, to_tags
+from rehost.providers.aws.kinds.common import from_tags, mark, to_tags
+from rehost.providers.botoerrors import guarded
 from rehost.providers.base import described
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rehost.providers.base import described
-from rehost.providers.botoerrors import translate
+from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live
 
 BATCH = 200
 """Values in one EC2 filter (API reference: at most 200)."""
-
-
-@contextmanager
-def guarded(operation: str) -> Iterator[None]:
-    """Errors of the SDK leave as ProviderError."""
-    try:
-        yield
-    except ProviderError:
-        raise
-    except Exception as error:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        if isinstance(error, BotoCoreError | ClientError):
-            raise translate(error, operation) from error
-        raise
 
 
 def to_tags(tags: Mapping[str, Any] | None) -> list[dict[str, str]]:

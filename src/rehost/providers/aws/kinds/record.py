@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import guarded
+from rehost.providers.botoerrors import guarded
 from rehost.providers.base import described
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.aws.kinds.common import guarded
+from rehost.providers.botoerrors import guarded
 from rehost.providers.aws.kinds.route_table import RouteTable
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value

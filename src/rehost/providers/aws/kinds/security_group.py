@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind, guarded
+from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 

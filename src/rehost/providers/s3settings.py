@@ -1,4 +1,5 @@
-"""aws:s3/bucketVersioning:BucketVersioning, bucketPublicAccessBlock and bucketPolicy: each belongs to a bucket."""
+"""Properties of a bucket that are resources of their own, behind any API that speaks S3:
+versioning, public access block, policy."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import guarded
 from rehost.providers.base import described
+from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live

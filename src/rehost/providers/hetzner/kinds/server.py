@@ -1,0 +1,85 @@
+"""hcloud:index/server:Server"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rehost.providers.hetzner.kinds.common import CloudKind
+from rehost.stacks.graph import Value
+from rehost.stacks.ports import Call, Known
+
+
+class Server(CloudKind):
+    """A server, made with its networks: one without public addresses can't start otherwise."""
+
+    plural, word = "servers", "server"
+
+    def properties(self, record: Mapping[str, Any]) -> dict[str, Value]:
+        public = record["public_net"]
+        v4, v6 = public.get("ipv4"), public.get("ipv6")
+        return {
+            "name": record["name"],
+            "serverType": record["server_type"]["name"],
+            "image": (record.get("image") or {}).get("name", ""),
+            "location": record["location"]["name"],
+            "status": record["status"],
+            "ipv4Address": v4["ip"] if v4 else "",
+            "ipv6Address": v6["ip"].replace("/64", "1") if v6 else "",
+            "ipv6Network": v6["ip"] if v6 else "",
+            "publicNets": [{"ipv4Enabled": v4 is not None, "ipv6Enabled": v6 is not None}],
+            "networks": [
+                {
+                    "networkId": str(net["network"]),
+                    "ip": net["ip"],
+                    "macAddress": net.get("mac_address", ""),
+                    "aliasIps": list(net.get("alias_ips") or []),
+                }
+                for net in record["private_net"]
+            ],
+            "firewallIds": [str(row["id"]) for row in public.get("firewalls") or []],
+            "primaryDiskSize": record.get("primary_disk_size", 0),
+            "backupWindow": record.get("backup_window") or "",
+            "deleteProtection": record["protection"]["delete"],
+            "rebuildProtection": record["protection"]["rebuild"],
+        }
+
+    def request(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
+        nets = (inputs.get("publicNets") or [{}])[0]
+        return {
+            "server_type": inputs["serverType"],
+            "image": inputs["image"],
+            "location": inputs["location"],
+            "ssh_keys": [int(key) for key in inputs.get("sshKeys") or []],
+            "user_data": inputs.get("userData") or None,
+            "networks": [int(net["networkId"]) for net in inputs.get("networks") or []],
+            "firewalls": [{"firewall": int(id_)} for id_ in inputs.get("firewallIds") or []],
+            "public_net": {
+                "enable_ipv4": nets.get("ipv4Enabled", True),
+                "enable_ipv6": nets.get("ipv6Enabled", True),
+            },
+            "start_after_create": True,
+        }
+
+    def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        if known.inputs.get("serverType") != inputs.get("serverType"):
+            self.act(call, known.id, "poweroff")
+            self.act(
+                call, known.id, "change_type", {"server_type": inputs["serverType"], "upgrade_disk": False}
+            )
+            self.act(call, known.id, "poweron")
+        before = {str(id_) for id_ in known.inputs.get("firewallIds") or []}
+        after = {str(id_) for id_ in inputs.get("firewallIds") or []}
+        row = [{"type": "server", "server": {"id": int(known.id)}}]
+        for command, key, ids in (
+            ("apply_to_resources", "apply_to", after - before),
+            ("remove_from_resources", "remove_from", before - after),
+        ):
+            for id_ in sorted(ids):
+                self.api.done(call, self.api.call("POST", f"/firewalls/{id_}/actions/{command}", {key: row}))
+        joined = {str(net["networkId"]) for net in known.inputs.get("networks") or []}
+        wanted = {str(net["networkId"]) for net in inputs.get("networks") or []}
+        for id_ in sorted(joined - wanted):
+            self.act(call, known.id, "detach_from_network", {"network": int(id_)})
+        for id_ in sorted(wanted - joined):
+            self.act(call, known.id, "attach_to_network", {"network": int(id_)})
