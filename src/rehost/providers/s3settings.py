@@ -18,8 +18,13 @@ class _Setting:
     """A property of a bucket that is a resource: one for each bucket, put and removed as a whole."""
 
     def __init__(self, clients: Mapping[str, Any], rules: KindRules) -> None:
-        self.client: Any = clients["s3"]
+        self._clients = clients
         self.rules = rules
+
+    @property
+    def client(self) -> Any:
+        """The S3 client, made when it is first needed: its keys may be missing until then."""
+        return self._clients["s3"]
 
     def get(self, bucket: str) -> dict[str, Value] | None:
         """The setting as it is, None where there is none."""

@@ -1,0 +1,121 @@
+"""The live half of the Hetzner adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from rehost.providers import s3settings
+from rehost.providers.base import KindDispatch, RuleBook
+from rehost.providers.hetzner import lower
+from rehost.providers.hetzner.api import Api
+from rehost.providers.hetzner.kinds import bucket, firewall, network, server, simple, volume, zone
+from rehost.providers.s3 import S3Objects
+from rehost.stacks.errors import InvalidInput, OperatorNeeded
+from rehost.stacks.graph import Value
+from rehost.stacks.model import Target
+from rehost.stacks.ports import Candidate, Identity, Need
+
+CLOUD: Mapping[str, Any] = {
+    lower.ANCHOR: simple.PlacementGroup,
+    lower.KEY: simple.SshKey,
+    lower.NETWORK: network.Network,
+    lower.SUBNET: network.NetworkSubnet,
+    lower.FIREWALL: firewall.Firewall,
+    lower.FENCED: firewall.FirewallAttachment,
+    lower.SERVER: server.Server,
+    lower.VOLUME: volume.Volume,
+    lower.ATTACHMENT: volume.VolumeAttachment,
+    lower.ZONE: zone.Zone,
+    lower.RRSET: zone.ZoneRrset,
+}
+OBJECTS: Mapping[str, Any] = {
+    lower.BUCKET: bucket.S3Bucket,
+    lower.POLICY: s3settings.BucketPolicy,
+    lower.VERSIONING: s3settings.BucketVersioning,
+}
+ENDPOINT = "https://api.hetzner.cloud/v1"
+
+
+class _ObjectClients(Mapping[str, Any]):
+    """The S3 client, made when a bucket is first touched: its keys are made by hand in the console."""
+
+    def __init__(self, target: Target, environment: Mapping[str, str]) -> None:
+        self._target, self._environment = target, environment
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        key, secret = (self._environment.get(f"HETZNER_S3_{name}_KEY") for name in ("ACCESS", "SECRET"))
+        if not key or not secret:
+            raise OperatorNeeded(
+                "there are no keys for Hetzner Object Storage",
+                why="they can be made in Hetzner's console only (Object Storage, Manage credentials)",
+                fix="make a pair and set HETZNER_S3_ACCESS_KEY and HETZNER_S3_SECRET_KEY",
+            )
+        place = str(self._target.options.get("object_storage_location") or self._target.region)
+        endpoint = self._environment.get("HETZNER_S3_ENDPOINT") or f"https://{place}.your-objectstorage.com"
+        config = Config(
+            retries={"total_max_attempts": 1},
+            max_pool_connections=64,
+            connect_timeout=10,
+            read_timeout=60,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"},
+        )
+        make: Any = boto3.session.Session(key, secret, region_name=place).client
+        return make("s3", endpoint_url=endpoint, config=config)
+
+    def __getitem__(self, name: str) -> Any:
+        if name != "s3":
+            raise KeyError(name)
+        return self._client
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["s3"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+class HetznerConnection(KindDispatch):
+    """One project of the Cloud API, and the object storage beside it."""
+
+    def __init__(self, target: Target, environment: Mapping[str, str], book: RuleBook) -> None:
+        token = environment.get("HCLOUD_TOKEN")
+        if not token:
+            raise InvalidInput(
+                f"there is no Hetzner token for the target {target.name}",
+                why="HCLOUD_TOKEN is not set",
+                fix="make a token with read and write rights in the project and set HCLOUD_TOKEN",
+            )
+        endpoint = environment.get("HCLOUD_ENDPOINT") or ENDPOINT
+        sandbox = environment.get("REHOST_SANDBOX")
+        self._name = f"sandbox:{sandbox}" if sandbox else endpoint
+        self._api = Api(endpoint, token)
+        self._objects = _ObjectClients(target, environment)
+        self.kinds = {kind: make(self._api, book.rules(kind)) for kind, make in CLOUD.items()}
+        self.kinds |= {kind: make(self._objects, book.rules(kind)) for kind, make in OBJECTS.items()}
+
+    def identify(self, deployment: str) -> Identity:
+        """The API has no call that names the project: the anchor of the deployment is looked for."""
+        selector = f"rehost-deployment={deployment or 'none'}"
+        found = self._api.all("placement_groups", label_selector=selector)
+        return Identity(self._name, "", bool(found))
+
+    def offers(self, need: Need) -> Sequence[Candidate]:
+        """Everything is in the catalog."""
+        del need
+        return ()
+
+    def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
+        """The content of a bucket."""
+        return S3Objects(self._objects["s3"], str(bucket["bucket"]))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()
