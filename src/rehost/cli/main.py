@@ -19,6 +19,7 @@ SUMMARIES = {
     "deploy": "Make a target what the stack says.",
     "destroy": "Remove what a deployment made.",
     "plan": "Show what deploy would do at a target, and change nothing.",
+    "sandbox": "Stand-ins for the providers on loopback.",
     "validate": "Report everything that is wrong with a stack file.",
 }
 

@@ -43,6 +43,7 @@ def format_option(function: F) -> F:
 def target_options(function: F) -> F:
     """--on and how to work there."""
     for option in (
+        click.option("--sandbox", is_flag=True, help="Run against the running sandbox, with a state of its own."),
         click.option("--parallel", type=click.IntRange(1, 256), default=None, help="Calls at once, at most."),
         click.option("--on", "target", required=True, metavar="TARGET", help="Target in the stack file."),
     ):
@@ -61,7 +62,12 @@ def load_stack(files: tuple[Path, ...], sets: tuple[str, ...]) -> Loaded:
 
 
 def load_deployment(
-    files: tuple[Path, ...], sets: tuple[str, ...], target: str, parallel: int | None, **fields: Any
+    files: tuple[Path, ...],
+    sets: tuple[str, ...],
+    target: str,
+    parallel: int | None,
+    sandbox: bool = False,
+    **fields: Any,
 ) -> Deployment:
     """The deployment of a valid stack at a target. Leaves with 3 after showing what is wrong."""
     from rehost.cli.render.diagnostics import show_text
@@ -82,12 +88,19 @@ def load_deployment(
         raise InvalidInput(f"the stack has no target {target!r}", fix=did_you_mean(target, names))
     chosen = loaded.stack.targets[target]
     folder = Path(loaded.file).resolve().parent
+    environment = dict(os.environ)
+    if sandbox:
+        from rehost.providers.sandbox.control import connection, default_folder
+        from rehost.stacks.engine.clock import Clock
+
+        environment |= connection(default_folder())
+        fields["clock"] = Clock(pace=20)
     return Deployment(
         loaded.stack,
         chosen,
         adapter(chosen.provider),
-        file_store(folder, Passphrase.from_environment(os.environ)),
-        os.environ,
+        file_store(folder, Passphrase.from_environment(environment), sandbox=sandbox),
+        environment,
         parallel=parallel or 0,
         **fields,
     )

@@ -23,6 +23,7 @@ def command(
     sets: tuple[str, ...],
     target: str,
     parallel: int | None,
+    sandbox: bool,
     format_: str,
     yes: bool,
     delete_data: tuple[str, ...],
@@ -37,6 +38,7 @@ def command(
         sets,
         target,
         parallel,
+        sandbox,
         stop=stop_on_interrupt(),
         emit=json_event if format_ == "json" else text_event,
     )

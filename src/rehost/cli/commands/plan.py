@@ -28,6 +28,7 @@ def command(
     sets: tuple[str, ...],
     target: str,
     parallel: int | None,
+    sandbox: bool,
     format_: str,
     no_refresh: bool,
     detailed_exitcode: bool,
@@ -39,7 +40,7 @@ def command(
     from rehost.cli.render.plan import plan_dict, plan_text
     from rehost.stacks.plan import Wishes
 
-    deployment = load_deployment(files, sets, target, parallel, upgrade_facts=upgrade_facts)
+    deployment = load_deployment(files, sets, target, parallel, sandbox, upgrade_facts=upgrade_facts)
     plan = deployment.plan(Wishes(only, replace, delete_data), refresh=not no_refresh)
     if format_ == "json":
         click.echo(json.dumps(plan_dict(plan), indent=2))

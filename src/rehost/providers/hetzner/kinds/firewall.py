@@ -72,7 +72,13 @@ class FirewallAttachment:
         return [self._live(firewalls.get(str(item.inputs["firewallId"])), item.inputs) for item in known]
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        return self.read([Known("", "", inputs, {})])[0]
+        try:
+            answer = self.api.call("GET", f"/firewalls/{inputs['firewallId']}")
+        except ProviderError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+        return self._live(answer["firewall"], inputs)
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         live = self.find(inputs)

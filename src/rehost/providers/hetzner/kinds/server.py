@@ -7,7 +7,7 @@ from typing import Any
 
 from rehost.providers.hetzner.kinds.common import CloudKind
 from rehost.stacks.graph import Value
-from rehost.stacks.ports import Call, Known
+from rehost.stacks.ports import Call, Known, Live
 
 
 class Server(CloudKind):
@@ -43,6 +43,16 @@ class Server(CloudKind):
             "deleteProtection": record["protection"]["delete"],
             "rebuildProtection": record["protection"]["rebuild"],
         }
+
+    def live(self, asked: Mapping[str, Value], record: Mapping[str, Any]) -> Live:
+        live = super().live(asked, record)
+        if not asked.get("ignoreRemoteFirewallIds"):
+            return live
+        # Firewalls that are put before the server by an attachment are not the server's own.
+        wanted = {str(id_) for id_ in asked.get("firewallIds") or []}
+        own = [id_ for id_ in live.outputs["firewallIds"] if id_ in wanted]
+        inputs = {**live.inputs, "firewallIds": asked["firewallIds"] if set(own) == wanted else own}
+        return Live(live.id, inputs, live.outputs)
 
     def request(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
         nets = (inputs.get("publicNets") or [{}])[0]
