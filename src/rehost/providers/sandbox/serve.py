@@ -24,7 +24,7 @@ def _app(kind: str, token: str) -> Any:
         from rehost.providers.sandbox.hcloud_api import HcloudApi
 
         return HcloudApi({token: "sandbox"}, action_seconds=0.1, rate_limit=36_000)
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     return DomainDispatcherApplication(create_backend_app)
 
