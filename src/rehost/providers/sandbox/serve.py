@@ -24,6 +24,8 @@ def _app(kind: str, token: str) -> Any:
         from rehost.providers.sandbox.hcloud_api import HcloudApi
 
         return HcloudApi({token: "sandbox"}, action_seconds=0.1, rate_limit=36_000)
+    # The images that the catalog knows, with their real owners and names; read when moto is imported.
+    os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).parent / "data" / "amis.json")
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     return DomainDispatcherApplication(create_backend_app)
