@@ -18,6 +18,7 @@ from rehost.stacks.errors import RehostError
 SUMMARIES = {
     "deploy": "Make a target what the stack says.",
     "destroy": "Remove what a deployment made.",
+    "migrate": "Take a stack with its data from one target to another.",
     "plan": "Show what deploy would do at a target, and change nothing.",
     "sandbox": "Stand-ins for the providers on loopback.",
     "validate": "Report everything that is wrong with a stack file.",
