@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 import click
@@ -25,7 +26,8 @@ def plan_text(plan: Plan, *, width: int = 100) -> str:
         for fact in plan.facts:
             if fact.key in plan.chosen:
                 lines.append(f"  {fact.key} = {fact.value}")
-                lines.append(f"      {fact.why}" + (f"; next: {fact.runner_up}" if fact.runner_up else ""))
+                told = fact.why + (f"; next: {fact.runner_up}" if fact.runner_up else "")
+                lines += textwrap.wrap(told, max(40, width), initial_indent="      ", subsequent_indent="      ")
         lines += [f"  {key}: known when the provider is asked" for key in plan.unknown_facts]
     lines.append("")
     for step in plan.changing:
