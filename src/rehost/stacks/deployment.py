@@ -182,10 +182,12 @@ class Deployment:
         then the plan can tell drift from change."""
         state = session.state
         check_owner(state, self.look)
+        deleting = {intent.urn for intent in state.pending.values() if intent.action == "delete"}
         for text in settle(self.look, session):
             self.emit(Note(self.clock.time(), text))
         live = self._refresh(state)
-        refuse_if_most_is_gone(live, self.accept_missing)
+        unexpected = {urn: now for urn, now in live.items() if now is not None or urn not in deleting}
+        refuse_if_most_is_gone(unexpected, self.accept_missing)
         return live
 
     def _plan(

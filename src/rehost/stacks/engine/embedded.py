@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rehost.stacks.engine.attempts import Attempts, veiled
 from rehost.stacks.engine.clock import Clock, Gate, StepCall
 from rehost.stacks.engine.events import Emit, StepBegan, StepDone, StepFailed, StepRetries, StepSkipped
 from rehost.stacks.engine.operations import Operation, Ready, operations
@@ -267,7 +268,7 @@ class Engine:
         )
         plain = reveal(inputs)
         call = self._call(step, token, rules.create_s, number)
-        attempts = _Attempts(self, step, "create", call)
+        attempts = Attempts(self._gate, self.emit, self.jitter, step, "create", call)
         uncertain = False
         while True:
             try:
@@ -337,7 +338,7 @@ class Engine:
             dependencies=tuple(sorted(resource.dependencies())),
         )
         call = self._call(step, token, rules.update_s, number)
-        attempts = _Attempts(self, step, "update", call)
+        attempts = Attempts(self._gate, self.emit, self.jitter, step, "update", call)
         kept = {key: state.inputs[key] for key in rules.frozen & state.inputs.keys()}
         sent = {key: value for key, value in inputs.items() if key not in rules.frozen} | kept
         while True:
@@ -363,7 +364,7 @@ class Engine:
         known = Known(step.urn, old.id, reveal(old.inputs), reveal(old.outputs))
         number, token = self._intend("delete", step, id=old.id, generation=generation)
         call = self._call(step, token, rules.delete_s, number)
-        attempts = _Attempts(self, step, "delete", call)
+        attempts = Attempts(self._gate, self.emit, self.jitter, step, "delete", call)
         while True:
             try:
                 self._gate.wait(self.stop)
@@ -382,45 +383,3 @@ class Engine:
             wait=False,
         )
         return old.id
-
-
-def veiled(outputs: Mapping[str, Value], inputs: Mapping[str, Value]) -> dict[str, Value]:
-    """Outputs with those secret whose inputs are."""
-    return {
-        key: Secret(reveal(value)) if is_secret(inputs.get(key)) and value is not None else value
-        for key, value in outputs.items()
-    }
-
-
-class _Attempts:
-    """Decides whether a failed call is repeated, and waits before it: growing, with jitter, and never less than
-    the provider asked for."""
-
-    def __init__(self, engine: Engine, step: Step, action: str, call: StepCall) -> None:
-        self._engine, self._step, self._action, self._call = engine, step, action, call
-        self._count = 0
-
-    def again(self, error: ProviderError) -> bool:
-        if not error.retryable or self._call.clock.now() >= self._call.deadline:
-            return False
-        self._count += 1
-        grown = min(30.0, 0.5 * 2 ** min(self._count, 8))
-        seconds = grown * (0.5 + self._engine.jitter.random() / 2)
-        if error.retry_after is not None:
-            seconds = max(seconds, error.retry_after)
-        if error.reason is Reason.THROTTLED:
-            self._engine._gate.close(seconds)
-        step = self._step
-        self._engine.emit(
-            StepRetries(
-                self._engine.clock.time(),
-                self._action,
-                step.urn,
-                step.address,
-                error.summary,
-                round(seconds, 2),
-                self._count,
-            )
-        )
-        self._call.pause(seconds)
-        return True

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from rehost.stacks.engine.clock import Clock
-from rehost.stacks.engine.embedded import veiled
+from rehost.stacks.engine.attempts import veiled
 from rehost.stacks.errors import Interrupted, ProviderError, Refused
 from rehost.stacks.graph import reveal
 from rehost.stacks.ports import Adapter, Connection, Known, Live
