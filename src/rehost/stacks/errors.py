@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class RehostError(Exception):
@@ -16,6 +17,17 @@ class RehostError(Exception):
         self.why = why
         self.fix = fix
         self.address = address
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross process boundaries with all their fields."""
+        return _rebuilt, (type(self), self.args, self.__dict__.copy())
+
+
+def _rebuilt(kind: type[RehostError], args: tuple[Any, ...], fields: dict[str, Any]) -> RehostError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class InvalidInput(RehostError):
