@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,61 @@ def test_summaries_are_those_of_the_verbs() -> None:
     for name in names:
         command = importlib.import_module(f"rehost.cli.commands.{name.replace('-', '_')}").command
         assert command.help == SUMMARIES[name]
+
+
+@pytest.fixture
+def saved(folder: Path) -> Path:
+    stack = "secrets:\n  key: {from_env: PLAZA_KEY}\n"
+    (folder / "stack.yaml").write_text(STACK + stack)
+    run = rehost("plan", "--on", "here", "--out", "plan.json", cwd=folder, **KEYS)
+    assert run.returncode == 0, run.stderr
+    return folder / "plan.json"
+
+
+KEYS = {"PLAZA_KEY": "hunter22-in-the-open", "PULUMI_CONFIG_PASSPHRASE": "correct horse"}
+
+
+def test_a_saved_plan_is_deployed_as_it_was_shown_and_only_once(saved: Path) -> None:
+    assert saved.stat().st_mode & 0o777 == 0o600
+    assert KEYS["PLAZA_KEY"] not in saved.read_text()
+    # What the stack file says since then does not count: the plan holds its stack.
+    (saved.parent / "stack.yaml").write_text(STACK.replace("count: 2", "count: 3"))
+    run = rehost("deploy", "--on", "here", "--format", "json", str(saved), cwd=saved.parent, **KEYS)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1])["counts"] == {"create": 3}
+    again = rehost("deploy", "--on", "here", str(saved), cwd=saved.parent, **KEYS)
+    assert again.returncode == 4
+    assert "make a new plan" in again.stderr
+
+
+def test_a_saved_plan_is_refused_once_the_world_has_moved(saved: Path) -> None:
+    run = rehost("deploy", "--on", "here", "--yes", "--set", "servers.app.count=1", cwd=saved.parent, **KEYS)
+    assert run.returncode == 0, run.stderr
+    run = rehost("deploy", "--on", "here", str(saved), cwd=saved.parent, **KEYS)
+    assert run.returncode == 4, run.stderr
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace('"count": 2', '"count": 20'),
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "\0\N{SNOWMAN}",
+        lambda text: text.replace('"format_version": 1', '"format_version": 99'),
+    ],
+)
+def test_a_damaged_plan_is_refused_before_anything_is_done(saved: Path, damage: Callable[[str], str]) -> None:
+    whole = saved.read_text()
+    saved.write_text(damage(whole))
+    assert saved.read_text() != whole
+    run = rehost("deploy", "--on", "here", str(saved), cwd=saved.parent, **KEYS)
+    assert run.returncode == 3, run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list(saved.parent.glob(".rehost/plaza/here.json"))
+
+
+def test_a_saved_plan_takes_no_other_wishes(saved: Path) -> None:
+    run = rehost("deploy", "--on", "here", "-f", "stack.yaml", str(saved), cwd=saved.parent, **KEYS)
+    assert run.returncode == 3
+    assert "name only the plan" in run.stderr

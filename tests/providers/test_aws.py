@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
 from rehost.providers.aws.adapter import AwsAdapter
@@ -61,10 +62,12 @@ PLAZA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
+    # What it holds lives in this process: other modules may have left something.
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
     ec2 = _client("ec2", url)
     ec2.copy_image(
         SourceImageId=ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"],

@@ -17,6 +17,8 @@ from rehost.cli.exits import Exit
 if TYPE_CHECKING:
     from rehost.stacks.deployment import Deployment
     from rehost.stacks.load import Loaded
+    from rehost.stacks.model import Stack
+    from rehost.stacks.savedplan import SavedPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +47,23 @@ def target_options(function: F) -> F:
     for option in (
         click.option("--sandbox", is_flag=True, help="Run against the running sandbox, with a state of its own."),
         click.option("--parallel", type=click.IntRange(1, 256), default=None, help="Calls at once, at most."),
+        click.option(
+            "--state", metavar="FOLDER", default=None, envvar="REHOST_STATE",
+            help="Where states are kept  [default: .rehost beside the stack file].",
+        ),
         click.option("--on", "target", required=True, metavar="TARGET", help="Target in the stack file."),
+    ):
+        function = option(function)
+    return function
+
+
+def wish_options(function: F) -> F:
+    """What may be asked for beside the stack: --target, --replace, --delete-data, --upgrade-facts."""
+    for option in (
+        click.option("--upgrade-facts", is_flag=True, help="Choose types, images and zones again."),
+        click.option("--delete-data", multiple=True, metavar="COMPONENT", help="May lose its data."),
+        click.option("--replace", multiple=True, metavar="COMPONENT", help="Make this component anew."),
+        click.option("--only", "--target", "only", multiple=True, metavar="COMPONENT", help="Only this component."),
     ):
         function = option(function)
     return function
@@ -67,15 +85,12 @@ def load_deployment(
     target: str,
     parallel: int | None,
     sandbox: bool = False,
+    state: str | None = None,
     **fields: Any,
 ) -> Deployment:
     """The deployment of a valid stack at a target. Leaves with 3 after showing what is wrong."""
     from rehost.cli.render.diagnostics import show_text
     from rehost.providers.registry import adapter
-    from rehost.stacks.deployment import Deployment
-    from rehost.stacks.errors import InvalidInput
-    from rehost.stacks.load.loader import did_you_mean
-    from rehost.stacks.state import Passphrase, file_store
     from rehost.stacks.validate import errors, validate
 
     loaded = load_stack(files, sets)
@@ -83,11 +98,23 @@ def load_deployment(
     if errors(found) or loaded.stack is None:
         show_text(found)
         sys.exit(Exit.INVALID)
-    if target not in loaded.stack.targets:
-        names = list(loaded.stack.targets)
-        raise InvalidInput(f"the stack has no target {target!r}", fix=did_you_mean(target, names))
-    chosen = loaded.stack.targets[target]
-    folder = Path(loaded.file).resolve().parent
+    folder = Path(state) if state else Path(loaded.file).resolve().parent / ".rehost"
+    return deployment_of(loaded.stack, target, folder, parallel, sandbox, **fields)
+
+
+def deployment_of(
+    stack: Stack, target: str, folder: Path, parallel: int | None, sandbox: bool, **fields: Any
+) -> Deployment:
+    """The deployment of a stack at one of its targets, with its states in a folder."""
+    from rehost.providers.registry import adapter
+    from rehost.stacks.deployment import Deployment
+    from rehost.stacks.errors import InvalidInput
+    from rehost.stacks.load.loader import did_you_mean
+    from rehost.stacks.state import FileStore, Passphrase
+
+    if target not in stack.targets:
+        raise InvalidInput(f"the stack has no target {target!r}", fix=did_you_mean(target, list(stack.targets)))
+    chosen = stack.targets[target]
     environment = dict(os.environ)
     if sandbox:
         from rehost.providers.sandbox.control import connection, default_folder
@@ -96,14 +123,37 @@ def load_deployment(
         environment |= connection(default_folder())
         fields["clock"] = Clock(pace=20)
     return Deployment(
-        loaded.stack,
+        stack,
         chosen,
         adapter(chosen.provider),
-        file_store(folder, Passphrase.from_environment(environment), sandbox=sandbox),
+        FileStore(folder / "sandbox" if sandbox else folder, Passphrase.from_environment(environment)),
         environment,
         parallel=parallel or 0,
         **fields,
     )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads. Raises RehostError."""
+    from rehost.stacks.errors import RehostError
+
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise RehostError(f"{path} can't be written", why=str(error), fix="name another file") from error
+
+
+def read_saved_plan(path: Path) -> SavedPlan:
+    """The plan in a file. Raises InvalidInput for one that can't be read or is none."""
+    from rehost.stacks.errors import InvalidInput
+    from rehost.stacks.savedplan import parse
+
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the plan {path} can't be read", why=str(error), fix="check the name") from error
 
 
 def stop_on_interrupt() -> threading.Event:

@@ -29,6 +29,7 @@ from rehost.stacks.model import Stack, Target
 from rehost.stacks.plan import Action, Plan, Planner, Wishes
 from rehost.stacks.ports import Adapter, Connection, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
+from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
 from rehost.stacks.state import Session, State, Store
 
 Confirm = Callable[[Plan], bool]
@@ -108,26 +109,26 @@ class Deployment:
         wishes: Wishes = Wishes(),
         *,
         confirm: Confirm | None = None,
-        planned: Plan | None = None,
+        saved: SavedPlan | None = None,
         command: str = "deploy",
     ) -> tuple[Plan, Outcome]:
         """Make the target what the stack says.
 
-        `confirm` is shown the plan before anything is written and may say no (Refused). `planned` is a saved
-        plan; Refused if the world has moved since.
+        `confirm` is shown the plan before anything is written and may say no (Refused). With a saved plan it is
+        Refused if the world has moved since.
         """
         with self._session(command) as session:
             live = self._prepare(session)
             state = session.state
             if not state.deployment:
                 endpoint, account = check_owner(state, self.look)
-                id_ = planned.deployment if planned and planned.deployment else new_deployment_id()
+                id_ = saved.deployment if saved and saved.deployment else new_deployment_id()
                 preview = replace_deployment(state, id_)
             else:
                 endpoint, account, preview = "", "", state
             plan, resolution, graph = self._plan(preview, live, wishes, {}, connected=True)
-            if planned is not None:
-                refuse_if_stale(planned, plan)
+            if saved is not None:
+                refuse_if_stale(saved, plan, state.applying)
             self._refuse_blocked(plan)
             if confirm is not None and not plan.empty and not confirm(plan):
                 raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
@@ -143,7 +144,13 @@ class Deployment:
             self._record_facts(session, resolution)
             if fresh:
                 graph = self._lower(session.state, resolution, values)
-            return plan, self._apply(session, plan, graph, wishes, command)
+            carried = saved.digest if saved is not None else ""
+            if state.applying != carried:
+                session.append({"kind": "applying", "plan": carried})
+            outcome = self._apply(session, plan, graph, wishes, command)
+            if carried and outcome.exit_code == 0:
+                session.append({"kind": "applying", "plan": ""})
+            return plan, outcome
 
     def destroy(
         self, wishes: Wishes = Wishes(), *, confirm: Confirm | None = None, keep_data: bool = False
@@ -361,19 +368,6 @@ def new_deployment_id() -> str:
 def replace_deployment(state: State, deployment: str) -> State:
     """The state as it will be with this deployment id, for planning before anything is written."""
     return replace(state, deployment=deployment)
-
-
-def refuse_if_stale(planned: Plan, now: Plan) -> None:
-    """Raise Refused unless the plan made now does what was planned, or the rest of it after an interruption."""
-    if planned.digest() == now.digest():
-        return
-    before = {(step.urn, step.action) for step in planned.changing}
-    rest = {(step.urn, step.action) for step in now.changing}
-    raise Refused(
-        "the plan is stale: the target or the stack has changed since it was made",
-        why=f"{len(rest - before)} step(s) would be new, {len(before - rest)} would be missing",
-        fix="make a new plan and look at it",
-    )
 
 
 def _seconds(stamp: str) -> float:

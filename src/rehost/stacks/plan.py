@@ -14,7 +14,6 @@ from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.ports import Adapter, Change, Disruption, Live
 from rehost.stacks.state import Fact, ResourceState, State
 
-FORMAT_VERSION = 1
 MASK = "[secret]"
 NOT_KNOWN = "(known after apply)"
 
@@ -104,7 +103,8 @@ class Plan:
     def digest(self) -> str:
         """The same for plans that would do the same."""
         told = [_told(step) for step in self.changing]
-        text = json.dumps([self.deployment, told, sorted(self.chosen)], sort_keys=True)
+        chosen = {fact.key: fact.value for fact in self.facts if fact.key in self.chosen}
+        text = json.dumps([self.deployment, told, chosen, sorted(self.dropped)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rehost.cli.options import format_option, load_deployment, stack_options, stop_on_interrupt, target_options
+from rehost.cli.options import (
+    deployment_of,
+    format_option,
+    load_deployment,
+    read_saved_plan,
+    stack_options,
+    stop_on_interrupt,
+    target_options,
+    wish_options,
+)
 
 
 @click.command(help="Make a target what the stack says.")
@@ -16,16 +26,15 @@ from rehost.cli.options import format_option, load_deployment, stack_options, st
 @target_options
 @format_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--only", "--target", "only", multiple=True, metavar="COMPONENT", help="Only this component.")
-@click.option("--replace", multiple=True, metavar="COMPONENT", help="Make this component anew.")
-@click.option("--delete-data", multiple=True, metavar="COMPONENT", help="May lose its data.")
-@click.option("--upgrade-facts", is_flag=True, help="Choose types, images and zones again.")
+@wish_options
 @click.option("--accept-missing", is_flag=True, help="Make anew what is gone, even if it is most of all.")
+@click.argument("planfile", required=False, type=click.Path(path_type=Path, dir_okay=False))
 def command(
     files: tuple[Path, ...],
     sets: tuple[str, ...],
     target: str,
     parallel: int | None,
+    state: str | None,
     sandbox: bool,
     format_: str,
     yes: bool,
@@ -34,30 +43,40 @@ def command(
     delete_data: tuple[str, ...],
     upgrade_facts: bool,
     accept_missing: bool,
+    planfile: Path | None,
 ) -> None:
     from rehost.cli.render.events import json_event, text_event
     from rehost.cli.render.plan import plan_text
     from rehost.stacks.plan import Plan, Wishes
 
-    deployment = load_deployment(
-        files,
-        sets,
-        target,
-        parallel,
-        sandbox,
-        upgrade_facts=upgrade_facts,
-        accept_missing=accept_missing,
-        stop=stop_on_interrupt(),
-        emit=json_event if format_ == "json" else text_event,
-    )
+    how: dict[str, Any] = {
+        "accept_missing": accept_missing,
+        "stop": stop_on_interrupt(),
+        "emit": json_event if format_ == "json" else text_event,
+    }
+    wishes, saved = Wishes(only, replace, delete_data), None
+    if planfile is None:
+        deployment = load_deployment(files, sets, target, parallel, sandbox, state, upgrade_facts=upgrade_facts, **how)
+    else:
+        if files or sets or upgrade_facts or wishes != Wishes():
+            raise click.UsageError("a saved plan holds its stack and what was asked for: name only the plan")
+        saved = read_saved_plan(planfile)
+        if target != saved.target or sandbox != saved.sandbox:
+            made_for = f"{saved.target}{' in the sandbox' if saved.sandbox else ''}"
+            raise click.UsageError(f"{planfile} was made for {made_for}")
+        wishes = saved.wishes
+        folder = Path(state or saved.store)
+        deployment = deployment_of(
+            saved.stack, target, folder, parallel, sandbox, upgrade_facts=saved.upgrade_facts, **how
+        )
 
     def confirm(plan: Plan) -> bool:
         if format_ == "text":
             click.echo(plan_text(plan, width=shutil.get_terminal_size().columns), err=True)
-        return yes or (sys.stdin.isatty() and click.confirm("Go on?", err=True))
+        return yes or planfile is not None or (sys.stdin.isatty() and click.confirm("Go on?", err=True))
 
     try:
-        _, outcome = deployment.deploy(Wishes(only, replace, delete_data), confirm=confirm)
+        _, outcome = deployment.deploy(wishes, confirm=confirm, saved=saved)
     finally:
         deployment.close()
     sys.exit(outcome.exit_code)

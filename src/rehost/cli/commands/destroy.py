@@ -23,6 +23,7 @@ def command(
     sets: tuple[str, ...],
     target: str,
     parallel: int | None,
+    state: str | None,
     sandbox: bool,
     format_: str,
     yes: bool,
@@ -39,6 +40,7 @@ def command(
         target,
         parallel,
         sandbox,
+        state,
         stop=stop_on_interrupt(),
         emit=json_event if format_ == "json" else text_event,
     )

@@ -10,7 +10,14 @@ from pathlib import Path
 import click
 
 from rehost.cli.exits import Exit
-from rehost.cli.options import format_option, load_deployment, stack_options, target_options
+from rehost.cli.options import (
+    format_option,
+    load_deployment,
+    stack_options,
+    target_options,
+    wish_options,
+    write_private,
+)
 
 
 @click.command(help="Show what deploy would do at a target, and change nothing.")
@@ -19,19 +26,19 @@ from rehost.cli.options import format_option, load_deployment, stack_options, ta
 @format_option
 @click.option("--no-refresh", is_flag=True, help="Compare with the last known state; needs no credentials.")
 @click.option("--detailed-exitcode", is_flag=True, help="Leave with 2 when changes are waiting.")
-@click.option("--only", "--target", "only", multiple=True, metavar="COMPONENT", help="Only this component.")
-@click.option("--replace", multiple=True, metavar="COMPONENT", help="Make this component anew.")
-@click.option("--delete-data", multiple=True, metavar="COMPONENT", help="May lose its data.")
-@click.option("--upgrade-facts", is_flag=True, help="Choose types, images and zones again.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, for `deploy PLANFILE`.")
+@wish_options
 def command(
     files: tuple[Path, ...],
     sets: tuple[str, ...],
     target: str,
     parallel: int | None,
+    state: str | None,
     sandbox: bool,
     format_: str,
     no_refresh: bool,
     detailed_exitcode: bool,
+    out: Path | None,
     only: tuple[str, ...],
     replace: tuple[str, ...],
     delete_data: tuple[str, ...],
@@ -39,12 +46,26 @@ def command(
 ) -> None:
     from rehost.cli.render.plan import plan_dict, plan_text
     from rehost.stacks.plan import Wishes
+    from rehost.stacks.savedplan import to_text
 
-    deployment = load_deployment(files, sets, target, parallel, sandbox, upgrade_facts=upgrade_facts)
-    plan = deployment.plan(Wishes(only, replace, delete_data), refresh=not no_refresh)
+    deployment = load_deployment(files, sets, target, parallel, sandbox, state, upgrade_facts=upgrade_facts)
+    wishes = Wishes(only, replace, delete_data)
+    if out is not None and no_refresh:
+        raise click.UsageError("--out needs a look at the target: leave out --no-refresh")
+    try:
+        plan = deployment.plan(wishes, refresh=not no_refresh, settled=out is not None)
+    finally:
+        deployment.close()
+    if out is not None:
+        asked = {"wishes": wishes, "upgrade_facts": upgrade_facts, "sandbox": sandbox}
+        store = deployment.store.url if not sandbox else str(Path(deployment.store.url).parent)
+        text = to_text(plan, deployment.stack, plan_dict(plan), store=store, **asked)
+        write_private(out, text)
     if format_ == "json":
         click.echo(json.dumps(plan_dict(plan), indent=2))
     else:
         click.echo(plan_text(plan, width=shutil.get_terminal_size().columns))
+    if out is not None:
+        click.echo(f"saved: carry it out with `rehost deploy --on {target} {out}`", err=True)
     if detailed_exitcode and not plan.empty:
         sys.exit(Exit.CHANGES)
