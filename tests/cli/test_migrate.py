@@ -22,7 +22,9 @@ KEYS = ["index.html", "a b/ü+%.css", "/lead", "dir/", "empty", *(f"posts/{n}.ht
 def rehost(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "1", "REHOST_SANDBOX_DIR": str(cwd / "sandbox")}
     command = [sys.executable, "-m", "rehost", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture

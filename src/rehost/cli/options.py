@@ -28,7 +28,11 @@ def stack_options(function: F) -> F:
     for option in (
         click.option("sets", "--set", multiple=True, metavar="KEY=VALUE", help="Change a value of the stack."),
         click.option(
-            "files", "-f", "--file", multiple=True, type=click.Path(path_type=Path),
+            "files",
+            "-f",
+            "--file",
+            multiple=True,
+            type=click.Path(path_type=Path),
             help="Stack file; further ones are laid over the first.",
         ),
     ):
@@ -48,7 +52,10 @@ def target_options(function: F) -> F:
         click.option("--sandbox", is_flag=True, help="Run against the running sandbox, with a state of its own."),
         click.option("--parallel", type=click.IntRange(1, 256), default=None, help="Calls at once, at most."),
         click.option(
-            "--state", metavar="FOLDER", default=None, envvar="REHOST_STATE",
+            "--state",
+            metavar="FOLDER",
+            default=None,
+            envvar="REHOST_STATE",
             help="Where states are kept  [default: .rehost beside the stack file].",
         ),
         click.option("--on", "target", required=True, metavar="TARGET", help="Target in the stack file."),
@@ -63,7 +70,9 @@ def wish_options(function: F) -> F:
         click.option("--upgrade-facts", is_flag=True, help="Choose types, images and zones again."),
         click.option("--delete-data", multiple=True, metavar="COMPONENT", help="May lose its data."),
         click.option("--replace", multiple=True, metavar="COMPONENT", help="Make this component anew."),
-        click.option("--only", "--target", "only", multiple=True, metavar="COMPONENT", help="Only this component."),
+        click.option(
+            "--only", "--target", "only", multiple=True, metavar="COMPONENT", help="Only this component."
+        ),
     ):
         function = option(function)
     return function

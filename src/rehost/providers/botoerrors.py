@@ -19,12 +19,29 @@ from rehost.stacks.errors import ProviderError, Reason
 _THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "SlowDown", "TooManyRequests"}
 _THROTTLED |= {"PriorRequestNotComplete", "RequestThrottled", "EC2ThrottledException", "TooManyRequestsException"}
 _DENIED = {"AuthFailure", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}
-_DENIED |= {"UnauthorizedOperation", "ExpiredToken", "ExpiredTokenException", "AccessDeniedException", "OptInRequired"}
+_DENIED |= {
+    "UnauthorizedOperation",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "AccessDeniedException",
+    "OptInRequired",
+}
 _BUSY = {"DependencyViolation", "IncorrectState", "IncorrectInstanceState", "OperationAborted", "VolumeInUse"}
 _BUSY |= {"ResourceInUse", "InvalidPlacementGroup.InUse", "ConflictingDomainExists", "IncorrectModificationState"}
 _QUOTA = {"VpcLimitExceeded", "InstanceLimitExceeded", "VcpuLimitExceeded", "VolumeLimitExceeded"}
-_QUOTA |= {"SecurityGroupLimitExceeded", "RulesPerSecurityGroupLimitExceeded", "TooManyBuckets", "TooManyHostedZones"}
-_UNAVAILABLE = {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "InsufficientInstanceCapacity"}
+_QUOTA |= {
+    "SecurityGroupLimitExceeded",
+    "RulesPerSecurityGroupLimitExceeded",
+    "TooManyBuckets",
+    "TooManyHostedZones",
+}
+_UNAVAILABLE = {
+    "InternalError",
+    "InternalFailure",
+    "ServiceUnavailable",
+    "Unavailable",
+    "InsufficientInstanceCapacity",
+}
 
 
 def translate(error: Exception, operation: str) -> ProviderError:

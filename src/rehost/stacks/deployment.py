@@ -26,7 +26,7 @@ from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
-from rehost.stacks.plan import Action, Plan, Planner, Wishes
+from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
 from rehost.stacks.ports import Adapter, Connection, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
 from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
@@ -80,7 +80,7 @@ class Deployment:
 
     # -- questions -----------------------------------------------------------------------------------------
 
-    def plan(self, wishes: Wishes = Wishes(), *, refresh: bool = True, settled: bool = False) -> Plan:
+    def plan(self, wishes: Wishes = NO_WISHES, *, refresh: bool = True, settled: bool = False) -> Plan:
         """What deploy would do, without a lock and without a trace.
 
         `settled` makes it fit for saving: a deployment id is drawn if there is none yet.
@@ -106,7 +106,7 @@ class Deployment:
 
     def deploy(
         self,
-        wishes: Wishes = Wishes(),
+        wishes: Wishes = NO_WISHES,
         *,
         confirm: Confirm | None = None,
         saved: SavedPlan | None = None,
@@ -153,7 +153,7 @@ class Deployment:
             return plan, outcome
 
     def destroy(
-        self, wishes: Wishes = Wishes(), *, confirm: Confirm | None = None, keep_data: bool = False
+        self, wishes: Wishes = NO_WISHES, *, confirm: Confirm | None = None, keep_data: bool = False
     ) -> tuple[Plan, Outcome]:
         """Remove what this deployment made. What holds data has to be named in `wishes.delete_data`, or is kept
         with all that it needs when `keep_data` is set; otherwise Refused."""
@@ -169,7 +169,7 @@ class Deployment:
             outcome = self._apply(session, plan, Graph.of(()), wishes, "destroy")
             return plan, outcome
 
-    def destroy_plan(self, wishes: Wishes = Wishes(), *, keep_data: bool = False) -> Plan:
+    def destroy_plan(self, wishes: Wishes = NO_WISHES, *, keep_data: bool = False) -> Plan:
         """What destroy would do."""
         state, live = self.status()
         wishes = replace(wishes, destroy=True)
@@ -276,7 +276,9 @@ class Deployment:
             if self._holds(state, urn) and resource.component in planner.blocked
         ]
         # What only configures something kept (a bucket's policy) stays with it.
-        pending += [urn for urn, r in state.resources.items() if r.component in planner.blocked and not self._attaches(urn)]
+        pending += [
+            urn for urn, r in state.resources.items() if r.component in planner.blocked and not self._attaches(urn)
+        ]
         kept: set[str] = set()
         while pending:
             urn = pending.pop()
@@ -289,15 +291,13 @@ class Deployment:
         return self.adapter.rules(urn.split("::")[2]).joins
 
     def _apply(self, session: Session, plan: Plan, graph: Graph, wishes: Wishes, command: str) -> Outcome:
-        self.emit(
-            Began(self.clock.time(), command, self.stack.stack, self.target.name, len(plan.changing))
-        )
+        self.emit(Began(self.clock.time(), command, self.stack.stack, self.target.name, len(plan.changing)))
         began = self.clock.now()
-        engine = Engine(
-            self.adapter, self.connection, session, self.emit, self.clock, self.stop, self._limit
-        )
+        engine = Engine(self.adapter, self.connection, session, self.emit, self.clock, self.stop, self._limit)
         purge = frozenset(
-            step.component for step in plan.steps if step.holds_data and step.action in (Action.DELETE, Action.REPLACE)
+            step.component
+            for step in plan.steps
+            if step.holds_data and step.action in (Action.DELETE, Action.REPLACE)
         )
         outcome = engine.apply(plan, graph, purge=purge)
         self.emit(
@@ -322,9 +322,7 @@ class Deployment:
             )
 
     def _lower(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Graph:
-        lowering = Lowering(
-            self.stack, self.target, resolution.values(), state.deployment or None, secrets=values
-        )
+        lowering = Lowering(self.stack, self.target, resolution.values(), state.deployment or None, secrets=values)
         return lower(self.adapter, lowering)
 
     def _price(self, token: str, inputs: Mapping[str, Value]) -> float | None:

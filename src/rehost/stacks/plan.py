@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Any
 
 from rehost.stacks.graph import UNKNOWN, Graph, Ref, Resource, Value, at_path, is_secret, order
 from rehost.stacks.graph import resolve as resolve_value
-from rehost.stacks.ports import Adapter, Change, Disruption, Live
+from rehost.stacks.ports import Adapter, Change, Disruption, KindRules, Live
 from rehost.stacks.state import Fact, ResourceState, State
 
 MASK = "[secret]"
@@ -50,6 +51,10 @@ class Step:
     monthly: float | None = None
     was_monthly: float | None = None
     drifted: bool = False
+    notice: str = ""
+    """What people should know about the change, beyond its disruption."""
+    shows: tuple[str, ...] = ()
+    """Inputs that tell a reader what is made; for display only."""
 
     @property
     def address(self) -> str:
@@ -133,13 +138,16 @@ def show(value: Value) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the operator asked for beside the stack: addresses are of components (`servers.app`, `servers.app-1`)."""
+    """What the operator asked for beside the stack, by addresses of components (`servers.app`, `servers.app-1`)."""
 
     only: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     delete_data: tuple[str, ...] = ()
     """Components whose data may be lost; `*` is all."""
     destroy: bool = False
+
+
+NO_WISHES = Wishes()
 
 
 def named(component: str, addresses: Iterable[str]) -> bool:
@@ -219,17 +227,21 @@ class Planner:
             name=resource.name,
             holds_data=rules.holds_data,
             monthly=self._price(resource.type, inputs),
+            shows=rules.shows,
         )
         if not wanted:
             if now is not None:
                 self._outputs[resource.urn] = (now.id, now.outputs, True)
             price = self._price(resource.type, now.inputs) if now else None
-            return replace(base, action=Action.SAME, reason="not named by --target", monthly=price, was_monthly=price)
+            return replace(
+                base, action=Action.SAME, reason="not named by --target", monthly=price, was_monthly=price
+            )
         if now is None:
             preview = self.adapter.preview(resource.type, inputs)
             self._outputs[resource.urn] = (preview.get("id", UNKNOWN), preview, False)
             reason = "deleted outside rehost" if old is not None else "new"
-            return replace(base, reason=reason)
+            given = tuple(Change(key, None, value) for key, value in inputs.items())
+            return replace(base, reason=reason, changes=given)
         return self._existing(base, resource, inputs, old, now)
 
     def _now(self, urn: str, old: ResourceState | None) -> Live | None:
@@ -254,8 +266,11 @@ class Planner:
                 )
         asked = named(resource.component, self.wishes.replace)
         effective = diff.effective
-        step = replace(base, changes=effective, was_monthly=was, drifted=drifted and bool(effective))
-        if diff.replaces or (asked and not resource.component == ""):
+        notice = _notice(rules, effective, now.inputs)
+        step = replace(
+            base, changes=effective, was_monthly=was, drifted=drifted and bool(effective), notice=notice
+        )
+        if diff.replaces or (asked and resource.component != ""):
             return self._replace(step, resource, inputs, diff.replaces, asked)
         if not effective:
             self._outputs[resource.urn] = (now.id, now.outputs, True)
@@ -302,7 +317,9 @@ class Planner:
                 continue
             if self.live is not None and self.live.get(urn, old) is None:
                 continue
-            gone.append(self._deletion(old, "", "no longer in the stack" if not self.wishes.destroy else "destroy"))
+            gone.append(
+                self._deletion(old, "", "no longer in the stack" if not self.wishes.destroy else "destroy")
+            )
         dependents = {step.urn: self.state.resources[step.urn].dependencies for step in gone}
         present = {urn: [d for d in needed if d in dependents] for urn, needed in dependents.items()}
         position = {urn: n for n, urn in enumerate(reversed(order(present, present)))}
@@ -334,6 +351,12 @@ class Planner:
         return self.prices(token, inputs) if self.prices else None
 
 
+def _notice(rules: KindRules, changes: Iterable[Change], inputs: Mapping[str, Value]) -> str:
+    heads = (change.path.split(".")[0].split("[")[0] for change in changes)
+    texts = dict.fromkeys(rules.notice[head] for head in heads if head in rules.notice)
+    known = {key: show(value) for key, value in {**rules.defaults, **inputs}.items()}
+    return "; ".join(text.format_map(defaultdict(lambda: "some", known)) for text in texts)
+
+
 def _drifted(adapter: Adapter, token: str, old: ResourceState, now: Live) -> bool:
     return bool(adapter.diff(token, old.inputs, old.outputs, now.inputs).changes)
-

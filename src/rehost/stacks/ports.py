@@ -43,6 +43,8 @@ class KindRules:
     token: str
     title: str
     """What people call it: `server`, `security group rule`."""
+    shows: tuple[str, ...] = ()
+    """Inputs whose values tell a reader of a plan what is made, in this order; without them all short ones do."""
     force_new: frozenset[str] = frozenset()
     """Inputs whose change replaces the resource."""
     unread: frozenset[str] = frozenset()
@@ -56,6 +58,9 @@ class KindRules:
     sensitive: frozenset[str] = frozenset()
     disruption: Mapping[str, Disruption] = field(default_factory=dict)
     """What an update of a property in place interrupts; none where it is not named."""
+    notice: Mapping[str, str] = field(default_factory=dict)
+    """What people should know about a change of an input, whatever it interrupts; `{ttl}` stands for the old
+    value of another input."""
     volatile: frozenset[str] = frozenset()
     """Outputs that an update with a restart may change (public addresses)."""
     identity: str = "tag"

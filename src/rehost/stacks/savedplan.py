@@ -38,8 +38,8 @@ class SavedPlan:
 
 
 def to_text(plan: Plan, stack: Stack, shown: Mapping[str, Any], **asked: Any) -> str:
-    """The file's text. `shown` is the plan as it is shown to machines; `asked` are wishes, upgrade_facts, store and
-    sandbox as in SavedPlan."""
+    """The file's text. `shown` is the plan as it is shown to machines; `asked` are wishes, upgrade_facts, store
+    and sandbox as in SavedPlan."""
     body = {
         "stack": stack.model_dump(mode="json", by_alias=True, exclude_unset=True),
         "target": plan.target,
@@ -66,7 +66,9 @@ def parse(text: str, where: str) -> SavedPlan:
         found = json.loads(text)
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise InvalidInput(
-                f"{where} is not a saved plan", why="it was not written by `plan --out`", fix="make one with `--out`"
+                f"{where} is not a saved plan",
+                why="it was not written by `plan --out`",
+                fix="make one with `--out`",
             )
         if found["format_version"] != FORMAT_VERSION:
             raise InvalidInput(
@@ -79,7 +81,9 @@ def parse(text: str, where: str) -> SavedPlan:
                 why="its checksum does not fit",
                 fix="make a new plan; nothing was done",
             )
-        wishes: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in found["wishes"].items()}
+        wishes: dict[str, Any] = {
+            key: tuple(item) if isinstance(item, list) else item for key, item in found["wishes"].items()
+        }
         return SavedPlan(
             Stack.model_validate(found["stack"]),
             found["target"],
@@ -93,7 +97,9 @@ def parse(text: str, where: str) -> SavedPlan:
         )
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise InvalidInput(
-            f"{where} is not a saved plan", why=f"{type(error).__name__}: {error}", fix="make one with `plan --out`"
+            f"{where} is not a saved plan",
+            why=f"{type(error).__name__}: {error}",
+            fix="make one with `plan --out`",
         ) from error
 
 

@@ -79,8 +79,10 @@ def _network(stack: Stack) -> Iterator[Diagnostic]:
         path: Path = ("network", "subnets", name, "cidr")
         if not subnet.cidr.subnet_of(network.cidr):
             yield Diagnostic(
-                "outside", f"{subnet.cidr} is not inside the network {network.cidr}",
-                fix="choose a part of the network", path=path,
+                "outside",
+                f"{subnet.cidr} is not inside the network {network.cidr}",
+                fix="choose a part of the network",
+                path=path,
             )
         for other, before in seen[:position]:
             if subnet.cidr.overlaps(before.cidr):
@@ -225,13 +227,19 @@ def _zones(stack: Stack) -> Iterator[Diagnostic]:
                 )
             if type_ == "CNAME" and record.name == "@":
                 yield Diagnostic(
-                    "cname-apex", "the zone's own name can't be a CNAME",
-                    "it has NS and SOA records already", "use `to` or `a`", path,
+                    "cname-apex",
+                    "the zone's own name can't be a CNAME",
+                    "it has NS and SOA records already",
+                    "use `to` or `a`",
+                    path,
                 )
             if any(n == record.name and "CNAME" in (t, type_) and t != type_ for n, t in seen):
                 yield Diagnostic(
-                    "cname-beside", f"{record.name} is a CNAME and has other records too",
-                    "a CNAME stands alone", "remove one of them", path,
+                    "cname-beside",
+                    f"{record.name} is a CNAME and has other records too",
+                    "a CNAME stands alone",
+                    "remove one of them",
+                    path,
                 )
             seen[(record.name, type_)] = number
             if record.to is not None:
@@ -264,21 +272,27 @@ def _value(type_: str, value: str, path: Path) -> Iterator[Diagnostic]:
     except ValueError:
         yield Diagnostic("address", f"{value!r} is no address for a record of type {type_}", path=path)
     if type_ == "MX" and not re.match(r"^\d+ \S+$", value):
-        yield Diagnostic("mx", f"{value!r} is no MX value", fix="write priority and host: 10 mail.example", path=path)
+        yield Diagnostic(
+            "mx", f"{value!r} is no MX value", fix="write priority and host: 10 mail.example", path=path
+        )
 
 
 def _keys(stack: Stack) -> Iterator[Diagnostic]:
     for name, text in stack.ssh_keys.items():
         if "PRIVATE KEY" in text:
             yield Diagnostic(
-                "private-key", "this is a private key",
-                "whoever reads the file could log in", "replace it by the .pub file's line, and make a new pair",
+                "private-key",
+                "this is a private key",
+                "whoever reads the file could log in",
+                "replace it by the .pub file's line, and make a new pair",
                 ("ssh_keys", name),
             )
         elif not re.match(r"^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*( .*)?$", text.strip()):
             yield Diagnostic(
-                "ssh-key", "this is no public key in OpenSSH's format",
-                fix="copy the line of the .pub file", path=("ssh_keys", name),
+                "ssh-key",
+                "this is no public key in OpenSSH's format",
+                fix="copy the line of the .pub file",
+                path=("ssh_keys", name),
             )
 
 

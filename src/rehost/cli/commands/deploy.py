@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +45,17 @@ def command(
     accept_missing: bool,
     planfile: Path | None,
 ) -> None:
-    from rehost.cli.render.events import json_event, text_event
-    from rehost.cli.render.plan import plan_text
+    from rehost.cli.render.console import show
+    from rehost.cli.render.events import reporting
+    from rehost.cli.render.plan import PlanView
     from rehost.stacks.plan import Plan, Wishes
 
-    how: dict[str, Any] = {
-        "accept_missing": accept_missing,
-        "stop": stop_on_interrupt(),
-        "emit": json_event if format_ == "json" else text_event,
-    }
+    how: dict[str, Any] = {"accept_missing": accept_missing, "stop": stop_on_interrupt()}
     wishes, saved = Wishes(only, replace, delete_data), None
     if planfile is None:
-        deployment = load_deployment(files, sets, target, parallel, sandbox, state, upgrade_facts=upgrade_facts, **how)
+        deployment = load_deployment(
+            files, sets, target, parallel, sandbox, state, upgrade_facts=upgrade_facts, **how
+        )
     else:
         if files or sets or upgrade_facts or wishes != Wishes():
             raise click.UsageError("a saved plan holds its stack and what was asked for: name only the plan")
@@ -72,11 +71,9 @@ def command(
 
     def confirm(plan: Plan) -> bool:
         if format_ == "text":
-            click.echo(plan_text(plan, width=shutil.get_terminal_size().columns), err=True)
+            show(PlanView(plan), stderr=True)
         return yes or planfile is not None or (sys.stdin.isatty() and click.confirm("Go on?", err=True))
 
-    try:
+    with closing(deployment), reporting(format_) as deployment.emit:
         _, outcome = deployment.deploy(wishes, confirm=confirm, saved=saved)
-    finally:
-        deployment.close()
     sys.exit(outcome.exit_code)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -30,8 +30,9 @@ def command(
     delete_data: tuple[str, ...],
     keep_data: bool,
 ) -> None:
-    from rehost.cli.render.events import json_event, text_event
-    from rehost.cli.render.plan import plan_text
+    from rehost.cli.render.console import show
+    from rehost.cli.render.events import reporting
+    from rehost.cli.render.plan import PlanView
     from rehost.stacks.plan import Plan, Wishes
 
     deployment = load_deployment(
@@ -42,16 +43,13 @@ def command(
         sandbox,
         state,
         stop=stop_on_interrupt(),
-        emit=json_event if format_ == "json" else text_event,
     )
 
     def confirm(plan: Plan) -> bool:
         if format_ == "text":
-            click.echo(plan_text(plan, width=shutil.get_terminal_size().columns), err=True)
+            show(PlanView(plan), stderr=True)
         return yes or (sys.stdin.isatty() and click.confirm("Destroy it?", err=True))
 
-    try:
+    with closing(deployment), reporting(format_) as deployment.emit:
         _, outcome = deployment.destroy(Wishes(delete_data=delete_data), confirm=confirm, keep_data=keep_data)
-    finally:
-        deployment.close()
     sys.exit(outcome.exit_code)

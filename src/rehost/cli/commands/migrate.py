@@ -28,13 +28,12 @@ def command(
     parallel: int | None,
     dry_run: bool,
 ) -> None:
-    from rehost.cli.render.events import json_event, text_event
+    from rehost.cli.render.events import reporting
     from rehost.stacks.migrate.migration import Migration
 
-    emit = json_event if format_ == "json" else text_event
     stop = stop_on_interrupt()
-    old = load_deployment(files, sets, source, parallel, sandbox, stop=stop, emit=emit)
-    new = load_deployment(files, sets, target, parallel, sandbox, stop=stop, emit=emit)
+    old = load_deployment(files, sets, source, parallel, sandbox, stop=stop)
+    new = load_deployment(files, sets, target, parallel, sandbox, stop=stop)
     folder = Path(new.store.url) / new.stack.stack / f"{source}-{target}"
     migration = Migration(old, new, folder, parallel or 16)
     try:
@@ -48,7 +47,8 @@ def command(
                 for name, size in told["buckets"].items():
                     click.echo(f"copy bucket {name}: {size['objects']} objects, {size['bytes']} bytes")
             return
-        record = migration.run()
+        with reporting(format_) as new.emit:
+            record = migration.run()
     finally:
         old.close()
         new.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import click
 
 from rehost.cli.exits import Exit
 from rehost.cli.options import (
-    format_option,
     load_deployment,
     stack_options,
     target_options,
@@ -23,10 +21,15 @@ from rehost.cli.options import (
 @click.command(help="Show what deploy would do at a target, and change nothing.")
 @stack_options
 @target_options
-@format_option
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show every input of what is made.")
 @click.option("--no-refresh", is_flag=True, help="Compare with the last known state; needs no credentials.")
 @click.option("--detailed-exitcode", is_flag=True, help="Leave with 2 when changes are waiting.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, for `deploy PLANFILE`.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, for `deploy PLANFILE`."
+)
 @wish_options
 def command(
     files: tuple[Path, ...],
@@ -36,6 +39,7 @@ def command(
     state: str | None,
     sandbox: bool,
     format_: str,
+    verbose: bool,
     no_refresh: bool,
     detailed_exitcode: bool,
     out: Path | None,
@@ -44,7 +48,8 @@ def command(
     delete_data: tuple[str, ...],
     upgrade_facts: bool,
 ) -> None:
-    from rehost.cli.render.plan import plan_dict, plan_text
+    from rehost.cli.render.console import show
+    from rehost.cli.render.plan import PlanView, plan_dict, plan_markdown
     from rehost.stacks.plan import Wishes
     from rehost.stacks.savedplan import to_text
 
@@ -61,11 +66,14 @@ def command(
         store = deployment.store.url if not sandbox else str(Path(deployment.store.url).parent)
         text = to_text(plan, deployment.stack, plan_dict(plan), store=store, **asked)
         write_private(out, text)
+    then = f"rehost deploy --on {target}{' --sandbox' if sandbox else ''}{f' {out}' if out else ''}"
     if format_ == "json":
         click.echo(json.dumps(plan_dict(plan), indent=2))
+    elif format_ == "markdown":
+        click.echo(plan_markdown(plan), nl=False)
     else:
-        click.echo(plan_text(plan, width=shutil.get_terminal_size().columns))
+        show(PlanView(plan, verbose=verbose, then=then))
     if out is not None:
-        click.echo(f"saved: carry it out with `rehost deploy --on {target} {out}`", err=True)
+        click.echo(f"saved in {out}; carry it out with `{then}`", err=True)
     if detailed_exitcode and not plan.empty:
         sys.exit(Exit.CHANGES)

@@ -39,7 +39,9 @@ def up(folder: Path | None) -> None:
     where = _chosen(folder)
     was = control.record(where)
     running = control.up(where)
-    click.echo(f"the sandbox is {'up already' if was else 'up'} (process {running['pid']}, logs in {where / 'logs'})")
+    click.echo(
+        f"the sandbox is {'up already' if was else 'up'} (process {running['pid']}, logs in {where / 'logs'})"
+    )
     click.echo('point any tool at it with: eval "$(rehost sandbox env)"', err=True)
 
 

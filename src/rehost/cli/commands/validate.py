@@ -14,7 +14,9 @@ from rehost.cli.options import load_stack, stack_options
 
 @click.command(help="Report everything that is wrong with a stack file.")
 @stack_options
-@click.option("--format", "format_", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True
+)
 def command(files: tuple[Path, ...], sets: tuple[str, ...], format_: str) -> None:
     from rehost.cli.render.diagnostics import show_text, to_json, to_sarif
     from rehost.providers.registry import adapter

@@ -82,4 +82,6 @@ def to_sarif(found: Sequence[Diagnostic], version: str) -> str:
     rules = [{"id": code} for code in sorted({d.code for d in found})]
     tool = {"driver": {"name": "rehost", "version": version, "rules": rules}}
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
-    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [{"tool": tool, "results": results}]}, indent=2)
+    return json.dumps(
+        {"$schema": schema, "version": "2.1.0", "runs": [{"tool": tool, "results": results}]}, indent=2
+    )

@@ -102,7 +102,9 @@ class AwsAdapter(BaseAdapter):
             hourly = type_["hourly"].get(target.region)
             if hourly and _fits(type_, need):
                 monthly = round(hourly * HOURS, 2)
-                summary = f"{name}: {type_['vcpu']} vCPU, {type_['memory_mib'] / 1024:g} GiB, USD {monthly:.2f} a month"
+                summary = (
+                    f"{name}: {type_['vcpu']} vCPU, {type_['memory_mib'] / 1024:g} GiB, USD {monthly:.2f} a month"
+                )
                 found.append(Candidate(name, summary, monthly, "USD"))
         return sorted(found, key=lambda candidate: (candidate.monthly or 0.0, candidate.value))
 

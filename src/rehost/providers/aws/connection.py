@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from rehost.providers import s3settings
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.kinds import (
     bucket,
@@ -26,7 +27,6 @@ from rehost.providers.aws.kinds import (
     vpc,
     zone,
 )
-from rehost.providers import s3settings
 from rehost.providers.base import KindDispatch, RuleBook
 from rehost.providers.botoerrors import guarded
 from rehost.providers.s3 import S3Objects
@@ -88,7 +88,9 @@ class AwsConnection(KindDispatch):
             name: make(name, endpoint_url=endpoint, config=config) for name in ("ec2", "s3", "route53", "sts")
         }
         sandbox = environment.get("REHOST_SANDBOX")
-        self._endpoint = f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
+        self._endpoint = (
+            f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
+        )
         self.kinds = {token: kind(self._clients, book.rules(token)) for token, kind in KINDS.items()}
 
     def identify(self, deployment: str) -> Identity:

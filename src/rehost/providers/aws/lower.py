@@ -58,7 +58,11 @@ class AwsLowering:
         yield from self._volumes()
         yield from self._buckets()
         for zone, records in self._stack.dns.items():
-            about: dict[str, Value] = {"name": zone, "comment": f"{self._stack.stack}, by rehost", "forceDestroy": False}
+            about: dict[str, Value] = {
+                "name": zone,
+                "comment": f"{self._stack.stack}, by rehost",
+                "forceDestroy": False,
+            }
             yield self._tagged(ZONE, zone, f"dns.{zone}", about)
             for record in records:
                 yield self._record(zone, record)

@@ -77,7 +77,9 @@ class HetznerAdapter(BaseAdapter):
             known = (name, _ARCHITECTURES[need.requirement["architecture"]]) in catalog.images()
             return [Candidate(name, f"{name}, Hetzner's own image")] if known else []
         fitting = [row for row in catalog.server_types() if _fits(row, need) and target.region in row["locations"]]
-        fitting.sort(key=lambda row: (row["monthly"] is None, row["monthly"] or 0, row["cores"], row["memory_gib"]))
+        fitting.sort(
+            key=lambda row: (row["monthly"] is None, row["monthly"] or 0, row["cores"], row["memory_gib"])
+        )
         return [
             Candidate(
                 row["name"],

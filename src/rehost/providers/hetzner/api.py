@@ -72,7 +72,9 @@ class Api:
 
     @staticmethod
     def _unreachable(operation: str, reason: Reason) -> ProviderError:
-        return ProviderError(f"{operation}: no answer from the Hetzner Cloud API", reason=reason, operation=operation)
+        return ProviderError(
+            f"{operation}: no answer from the Hetzner Cloud API", reason=reason, operation=operation
+        )
 
     @staticmethod
     def _refused(operation: str, response: requests.Response, error: Mapping[str, Any]) -> ProviderError:
@@ -86,7 +88,9 @@ class Api:
             wait = min(60.0, max(1.0, float(reset) - time.time()))
         fields = (error.get("details") or {}).get("fields") or []
         about = "; ".join(
-            f"{field.get('name')}: {', '.join(field.get('messages') or [])}" for field in fields if field.get("name")
+            f"{field.get('name')}: {', '.join(field.get('messages') or [])}"
+            for field in fields
+            if field.get("name")
         )
         return ProviderError(
             f"{operation}: {error.get('message') or response.reason}",

@@ -167,7 +167,9 @@ class HetznerLowering:
                 "publicNets": [{"ipv4Enabled": server.public, "ipv6Enabled": server.public}],
                 "networks": [{"networkId": self._ref(NETWORK, "main")}],
                 "firewallIds": [self._ref(FIREWALL, name) for name in attached] if server.public else None,
-                "ignoreRemoteFirewallIds": True if server.public and len(attached) < len(server.firewalls) else None,
+                "ignoreRemoteFirewallIds": True
+                if server.public and len(attached) < len(server.firewalls)
+                else None,
                 "userData": self._l.text(server.user_data, self._export) if server.user_data else None,
             }
             yield self._made(

@@ -83,7 +83,9 @@ class _Lower:
     def __init__(self, lowering: Lowering) -> None:
         self._l = lowering
 
-    def _make(self, kind: str, name: str, component: str, inputs: dict[str, Value], override: Any = None) -> Resource:
+    def _make(
+        self, kind: str, name: str, component: str, inputs: dict[str, Value], override: Any = None
+    ) -> Resource:
         token = _token(kind)
         inputs = {"name": self._l.physical(name), **inputs, "tags": self._l.marks(token, name)}
         return self._l.resource(
@@ -105,7 +107,9 @@ class _Lower:
     def all(self) -> Iterator[Resource]:
         stack = self._l.stack
         if stack.network:
-            yield self._make("network", "main", "network", {"cidr": str(stack.network.cidr)}, stack.network.override)
+            yield self._make(
+                "network", "main", "network", {"cidr": str(stack.network.cidr)}, stack.network.override
+            )
             for name, subnet in stack.subnets().items():
                 inputs: dict[str, Value] = {"cidr": str(subnet.cidr), "networkId": self._ref("network", "main")}
                 yield self._make("subnet", name, "network", inputs)
@@ -153,7 +157,9 @@ class _Lower:
         for name, volume in stack.volumes.items():
             for position, member in enumerate(stack.server_named(volume.on), 1):
                 inputs = {"size": volume.size, "filesystem": volume.filesystem}
-                yield self._make("volume", f"{name}-{position}", f"volumes.{name}-{position}", inputs, volume.override)
+                yield self._make(
+                    "volume", f"{name}-{position}", f"volumes.{name}-{position}", inputs, volume.override
+                )
                 join = {
                     "serverId": self._ref("server", member),
                     "volumeId": self._ref("volume", f"{name}-{position}"),

@@ -61,16 +61,15 @@ class MemoryCloud:
 
     def create(self, token: str, inputs: Mapping[str, Any], *, unique: bool) -> dict[str, Any]:
         """Make a record and answer it. Raises ProviderError EXISTS for a name that is taken."""
-        with self._call("create", token):
-            with self._lock:
-                if unique and any(
-                    r["token"] == token and r["inputs"].get("name") == inputs.get("name") for r in self._current()
-                ):
-                    raise ProviderError("the name is taken", reason=Reason.EXISTS, code="uniqueness_error", status=409)
-                number = next(self._ids)
-                id_ = f"m-{number}"
-                record = {"id": id_, "token": token, "inputs": copy.deepcopy(dict(inputs)), "number": number}
-                self._records[id_] = [_Version(self._now(), record)]
+        with self._call("create", token), self._lock:
+            if unique and any(
+                r["token"] == token and r["inputs"].get("name") == inputs.get("name") for r in self._current()
+            ):
+                raise ProviderError("the name is taken", reason=Reason.EXISTS, code="uniqueness_error", status=409)
+            number = next(self._ids)
+            id_ = f"m-{number}"
+            record = {"id": id_, "token": token, "inputs": copy.deepcopy(dict(inputs)), "number": number}
+            self._records[id_] = [_Version(self._now(), record)]
         return copy.deepcopy(record)
 
     def read(self, token: str, ids: list[str]) -> list[dict[str, Any] | None]:

@@ -21,7 +21,7 @@ Pause = Callable[[float], bool]
 
 
 class Evidence:
-    """What was copied, one JSON line for each object, appended and never rewritten. The last line of a key counts."""
+    """What was copied: one JSON line for each object, only ever appended. The last line of a key counts."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class Evidence:
 
 @dataclass
 class Report:
-    """What a pass did to one bucket; `digest` is one hash over keys, sizes, content and metadata of all objects."""
+    """What a pass did to one bucket; a digest is one hash over keys, sizes, content and metadata of all objects."""
 
     objects: int = 0
     bytes: int = 0
@@ -170,7 +170,9 @@ def _patiently(call: Callable[[], None], pause: Pause) -> None:
             pause(max(0.2 * 2**attempt, error.retry_after or 0.0))
 
 
-def verify_bucket(destination: ObjectStore, evidence: Evidence, report: Report, *, parallel: int, pause: Pause) -> None:
+def verify_bucket(
+    destination: ObjectStore, evidence: Evidence, report: Report, *, parallel: int, pause: Pause
+) -> None:
     """Read every object back and compare it with the evidence; what does not agree is in `differences`."""
     there = {info.key for info in destination.list()}
     report.differences += [f"{key}: missing at the destination" for key in sorted(evidence.records.keys() - there)]

@@ -11,10 +11,19 @@ from typing import Any
 
 from rehost.stacks.engine.attempts import Attempts, veiled
 from rehost.stacks.engine.clock import Clock, Gate, StepCall
-from rehost.stacks.engine.events import Emit, StepBegan, StepDone, StepFailed, StepRetries, StepSkipped
+from rehost.stacks.engine.events import Emit, StepBegan, StepDone, StepFailed, StepSkipped
 from rehost.stacks.engine.operations import Operation, Ready, operations
 from rehost.stacks.errors import Interrupted, OperatorNeeded, ProviderError, Reason, RehostError
-from rehost.stacks.graph import UNKNOWN, Graph, Ref, Resource, Secret, Value, at_path, is_secret, is_unknown, reveal
+from rehost.stacks.graph import (
+    UNKNOWN,
+    Graph,
+    Ref,
+    Resource,
+    Value,
+    at_path,
+    is_unknown,
+    reveal,
+)
 from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.plan import Action, Plan, Step
 from rehost.stacks.ports import Adapter, Connection, Known, Live
@@ -91,7 +100,7 @@ class Engine:
                 problem: BaseException | None = None
                 try:
                     self._run(operation)
-                except BaseException as error:  # handed to the loop below, which tells what is expected from what is not
+                except BaseException as error:  # noqa: BLE001 - the loop below tells what is expected
                     problem = error
                 with changed:
                     results.append((operation, problem))
@@ -299,9 +308,7 @@ class Engine:
                 self._done(number, live, inputs)
                 return live.id
 
-    def _take(
-        self, number: int, step: Step, resource: Resource, found: Live, inputs: Mapping[str, Value]
-    ) -> str:
+    def _take(self, number: int, step: Step, resource: Resource, found: Live, inputs: Mapping[str, Value]) -> str:
         """Own what a lost answer made, and finish what that create may have left half done."""
         self._done(number, found, veiled(found.inputs, inputs))
         return self._update(step, resource)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from rehost.stacks.engine.clock import Clock
 from rehost.stacks.engine.attempts import veiled
+from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import Interrupted, ProviderError, Refused
 from rehost.stacks.graph import reveal
 from rehost.stacks.ports import Adapter, Connection, Known, Live
 from rehost.stacks.state import Intent, ResourceState, Session, State
-
 
 T = TypeVar("T")
 
@@ -79,9 +78,9 @@ class Look:
         while True:
             if intent.id:
                 known = [Known(intent.urn, intent.id, inputs, {})]
-                found = self.patiently(lambda: self.connection.read(intent.type, known))[0]
+                found = self.patiently(partial(self.connection.read, intent.type, known))[0]
             else:
-                found = self.patiently(lambda: self.connection.find(intent.type, inputs))
+                found = self.patiently(partial(self.connection.find, intent.type, inputs))
             if found is not None or self.clock.time() >= until:
                 return found
             self._pause(rules.poll_s)
@@ -195,4 +194,3 @@ def check_owner(state: State, look: Look) -> tuple[str, str]:
             f"labelled rehost-deployment={state.deployment}",
         )
     return identity.endpoint, identity.account
-

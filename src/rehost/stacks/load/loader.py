@@ -76,7 +76,10 @@ def load(
 
 def _overlay(below: Any, above: Any) -> Any:
     if isinstance(below, dict) and isinstance(above, dict):
-        return {**below, **{key: _overlay(below[key], item) if key in below else item for key, item in above.items()}}
+        return {
+            **below,
+            **{key: _overlay(below[key], item) if key in below else item for key, item in above.items()},
+        }
     return above
 
 
@@ -215,7 +218,11 @@ def _below(model: Any, step: str | int) -> Any:
                 return _inner(field_.annotation)
         return None
     arguments = getattr(model, "__args__", ())
-    return _inner(arguments[-1] if arguments and arguments[-1] is not Ellipsis else arguments[0]) if arguments else None
+    return (
+        _inner(arguments[-1] if arguments and arguments[-1] is not Ellipsis else arguments[0])
+        if arguments
+        else None
+    )
 
 
 def _inner(annotation: Any) -> Any:

@@ -40,11 +40,15 @@ def read_text(path: Path) -> tuple[str, Diagnostic | None]:
         if not path.is_file():
             missing = "is not there" if not path.exists() else "is not a file"
             return "", Diagnostic(
-                "no-file", f"{name} {missing}", fix="name a stack file with -f, or make one with `rehost init`",
+                "no-file",
+                f"{name} {missing}",
+                fix="name a stack file with -f, or make one with `rehost init`",
                 span=Span(name),
             )
         if path.stat().st_size > _MAX_BYTES:
-            return "", Diagnostic("too-large", f"{name} is larger than 5 MB", fix="name a stack file", span=Span(name))
+            return "", Diagnostic(
+                "too-large", f"{name} is larger than 5 MB", fix="name a stack file", span=Span(name)
+            )
         raw = path.read_bytes()
     except OSError as error:
         return "", Diagnostic("unreadable", f"{name} can't be read", why=str(error), span=Span(name))

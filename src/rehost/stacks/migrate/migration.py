@@ -175,7 +175,9 @@ class Migration:
             raise Unproven(f"{len(missing)} resource(s) of the target are gone", fix="run the same command again")
         zones = sorted(self.target.stack.dns)
         for zone in zones:
-            text = f"{zone}: the zone is ready at {self.target.target.name}; the delegation changes at the registrar"
+            text = (
+                f"{zone}: the zone is ready at {self.target.target.name}; the delegation changes at the registrar"
+            )
             self.target.emit(Note(self.target.clock.time(), text))
         return {"zones": zones, "resources": len(state.resources)}
 

@@ -44,7 +44,9 @@ class Passphrase:
             return cls(Path(path).read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(
-                f"the passphrase file {path} can't be read", why=str(error), fix="set PULUMI_CONFIG_PASSPHRASE_FILE"
+                f"the passphrase file {path} can't be read",
+                why=str(error),
+                fix="set PULUMI_CONFIG_PASSPHRASE_FILE",
             ) from error
 
     @property

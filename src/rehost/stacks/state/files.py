@@ -176,7 +176,9 @@ class FileStore:
             _sync_folder(path.parent)
         except OSError as error:
             raise RehostError(
-                f"the state can't be written to {path}", why=str(error), fix="nothing is lost: it is in the journal"
+                f"the state can't be written to {path}",
+                why=str(error),
+                fix="nothing is lost: it is in the journal",
             ) from error
 
 

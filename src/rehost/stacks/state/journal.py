@@ -106,7 +106,7 @@ class Journal:
             problem: BaseException | None = None
             try:
                 self._write("".join(batch))
-            except BaseException as error:  # kept, so that no later entry is taken for written
+            except BaseException as error:  # noqa: BLE001 - no later entry may be taken for written
                 problem = error
             with self._changed:
                 self._writing = False

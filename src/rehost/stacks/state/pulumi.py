@@ -66,7 +66,8 @@ def _own(state: State) -> dict[str, Any]:
         "components": {resource.urn: resource.component for resource in state.resources.values()},
         "replaced": {key: resource.component for key, resource in state.replaced.items()},
         "intents": [
-            {name: getattr(intent, name) for name in Intent.__dataclass_fields__} for intent in state.pending.values()
+            {name: getattr(intent, name) for name in Intent.__dataclass_fields__}
+            for intent in state.pending.values()
         ],
     }
 
@@ -75,9 +76,7 @@ def dump(state: State, crypter: Crypter) -> str:
     """The state as JSON text with its secrets sealed; `pulumi stack import` reads it."""
     root = _root_urn(state)
     present = {urn: [d for d in r.dependencies if d in state.resources] for urn, r in state.resources.items()}
-    rows = [
-        _resource(state, state.resources[urn], root, replaced=False) for urn in order(present, present)
-    ]
+    rows = [_resource(state, state.resources[urn], root, replaced=False) for urn in order(present, present)]
     olds = [_resource(state, resource, root, replaced=True) for resource in state.replaced.values()]
     packages = sorted({row["type"].split(":")[0] for row in [*rows, *olds]})
     providers = []

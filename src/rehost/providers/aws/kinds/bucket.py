@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rehost.providers.aws.kinds.common import from_tags, mark, to_tags
-from rehost.providers.botoerrors import guarded
 from rehost.providers.base import described
+from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live

@@ -136,9 +136,7 @@ class Instance(Ec2Kind):
             self.client.start_instances(InstanceIds=[known.id])
             self._until(call, known.id, "running")
         if self.differs(known, inputs, "vpcSecurityGroupIds"):
-            self.client.modify_instance_attribute(
-                InstanceId=known.id, Groups=list(inputs["vpcSecurityGroupIds"])
-            )
+            self.client.modify_instance_attribute(InstanceId=known.id, Groups=list(inputs["vpcSecurityGroupIds"]))
         if self.differs(known, inputs, "metadataOptions"):
             self.client.modify_instance_metadata_options(
                 InstanceId=known.id, HttpTokens=inputs["metadataOptions"]["httpTokens"], HttpEndpoint="enabled"
@@ -153,4 +151,3 @@ class Instance(Ec2Kind):
             return all(item["State"]["Name"] == "terminated" for item in self.unpack(answer))
 
         call.poll(gone, f"{known.id} to be terminated")
-

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.botoerrors import guarded
 from rehost.providers.base import described
+from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live
@@ -48,7 +48,9 @@ class Record:
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         zones = {zone: self._zone(zone) for zone in sorted({str(k.inputs["zoneId"]) for k in known})}
         return [
-            self._live(k.inputs, zones[str(k.inputs["zoneId"])].get((str(k.inputs["name"]), str(k.inputs["type"]))))
+            self._live(
+                k.inputs, zones[str(k.inputs["zoneId"])].get((str(k.inputs["name"]), str(k.inputs["type"])))
+            )
             for k in known
         ]
 

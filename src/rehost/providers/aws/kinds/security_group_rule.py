@@ -72,9 +72,7 @@ class Rule(Ec2Kind):
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         self.client.modify_security_group_rules(
             GroupId=inputs["securityGroupId"],
-            SecurityGroupRules=[
-                {"SecurityGroupRuleId": known.id, "SecurityGroupRule": self._request(inputs)}
-            ],
+            SecurityGroupRules=[{"SecurityGroupRuleId": known.id, "SecurityGroupRule": self._request(inputs)}],
         )
 
     def remove(self, call: Call, known: Known) -> None:

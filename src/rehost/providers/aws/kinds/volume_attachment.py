@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rehost.providers.aws.kinds.common import BATCH
-from rehost.providers.botoerrors import guarded
 from rehost.providers.aws.kinds.volume import Volume
+from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 

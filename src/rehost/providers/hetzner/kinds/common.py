@@ -62,7 +62,9 @@ class CloudKind:
             answer = self.api.call("POST", f"/{self.plural}", body)
         except ProviderError as error:
             if error.reason is Reason.EXISTS:
-                error.why = f"a {self.rules.title} named {inputs['name']} that this deployment did not make is there"
+                error.why = (
+                    f"a {self.rules.title} named {inputs['name']} that this deployment did not make is there"
+                )
                 error.fix = "rename or remove it, or deploy with another stack name"
             raise
         id_ = str(answer[self.word]["id"])
@@ -73,7 +75,9 @@ class CloudKind:
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         self.change(call, known, inputs)
         plain = {
-            key: inputs[key] for key in ("name", "labels") if key in inputs and known.inputs.get(key) != inputs[key]
+            key: inputs[key]
+            for key in ("name", "labels")
+            if key in inputs and known.inputs.get(key) != inputs[key]
         }
         if plain:
             self.api.call("PUT", f"/{self.plural}/{known.id}", plain)

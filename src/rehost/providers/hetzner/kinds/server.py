@@ -74,9 +74,7 @@ class Server(CloudKind):
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         if known.inputs.get("serverType") != inputs.get("serverType"):
             self.act(call, known.id, "poweroff")
-            self.act(
-                call, known.id, "change_type", {"server_type": inputs["serverType"], "upgrade_disk": False}
-            )
+            self.act(call, known.id, "change_type", {"server_type": inputs["serverType"], "upgrade_disk": False})
             self.act(call, known.id, "poweron")
         before = {str(id_) for id_ in known.inputs.get("firewallIds") or []}
         after = {str(id_) for id_ in inputs.get("firewallIds") or []}

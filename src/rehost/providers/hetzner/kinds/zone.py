@@ -68,7 +68,10 @@ class ZoneRrset:
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         zones = {zone: self._zone(zone) for zone in sorted({str(k.inputs["zone"]) for k in known})}
-        return [self._live(k.inputs, zones[str(k.inputs["zone"])].get((k.inputs["name"], k.inputs["type"]))) for k in known]
+        return [
+            self._live(k.inputs, zones[str(k.inputs["zone"])].get((k.inputs["name"], k.inputs["type"])))
+            for k in known
+        ]
 
     def _path(self, inputs: Mapping[str, Value]) -> str:
         return f"/zones/{inputs['zone']}/rrsets/{inputs['name']}/{inputs['type']}"

@@ -135,7 +135,8 @@ class HcloudApi:
     def _control(self, request: Request) -> Response:
         if request.path == "/_sandbox/inventory":
             counts = {
-                p.name: {kind: len(rows) for kind, rows in p.records.items() if rows} for p in self._projects.values()
+                p.name: {kind: len(rows) for kind, rows in p.records.items() if rows}
+                for p in self._projects.values()
             }
             return _json(200, {"projects": counts, "calls": self.calls}, {})
         if request.path == "/_sandbox/behaviour" and request.method == "POST":
@@ -162,4 +163,6 @@ def _cleaned(value: Any) -> Any:
 
 
 def _json(status: int, body: Record, headers: Mapping[str, str]) -> Response:
-    return Response(json.dumps(body) if status != 204 else "", status, dict(headers), content_type="application/json")
+    return Response(
+        json.dumps(body) if status != 204 else "", status, dict(headers), content_type="application/json"
+    )

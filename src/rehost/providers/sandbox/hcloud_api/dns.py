@@ -145,11 +145,15 @@ def _one_set(project: Project, key: str, name: str, type_: str) -> tuple[Record,
     return zone, found
 
 
-def _get_set(project: Project, request: Request, body: Record, key: str, name: str, type: str) -> tuple[int, Record]:
+def _get_set(
+    project: Project, request: Request, body: Record, key: str, name: str, type: str
+) -> tuple[int, Record]:
     return 200, {"rrset": _one_set(project, key, name, type)[1]}
 
 
-def _put_set(project: Project, request: Request, body: Record, key: str, name: str, type: str) -> tuple[int, Record]:
+def _put_set(
+    project: Project, request: Request, body: Record, key: str, name: str, type: str
+) -> tuple[int, Record]:
     found = _one_set(project, key, name, type)[1]
     found["labels"] = check_labels(body.get("labels", found["labels"]))
     return 200, {"rrset": found}
@@ -173,7 +177,9 @@ def _set_records(
     return 201, {"action": project.act("set_rrset_records", [("zone", zone["id"])])}
 
 
-def _set_ttl(project: Project, request: Request, body: Record, key: str, name: str, type: str) -> tuple[int, Record]:
+def _set_ttl(
+    project: Project, request: Request, body: Record, key: str, name: str, type: str
+) -> tuple[int, Record]:
     zone, found = _one_set(project, key, name, type)
     found["ttl"] = _ttl(body.get("ttl"))
     return 201, {"action": project.act("change_rrset_ttl", [("zone", zone["id"])])}

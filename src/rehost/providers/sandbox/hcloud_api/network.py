@@ -85,7 +85,9 @@ def _delete_subnet(project: Project, request: Request, body: Record, id: int) ->
         for net in server["private_net"]:
             if net["network"] == id and ip_network(net["ip"]).subnet_of(inside):  # type: ignore[arg-type]
                 raise ApiError(409, "resource_in_use", "subnet still has servers attached")
-    action = project.act("delete_subnet", [("network", id)], lambda: network["subnets"].remove(subnet), lock=network)
+    action = project.act(
+        "delete_subnet", [("network", id)], lambda: network["subnets"].remove(subnet), lock=network
+    )
     return 201, {"action": action}
 
 

@@ -80,7 +80,12 @@ def _add_key(project: Project, request: Request, body: Record) -> tuple[int, Rec
 def _add_group(project: Project, request: Request, body: Record) -> tuple[int, Record]:
     if body.get("type") != "spread":
         raise invalid("type", "must be spread")
-    record: Record = {"name": body.get("name"), "type": "spread", "servers": [], "labels": check_labels(body.get("labels"))}
+    record: Record = {
+        "name": body.get("name"),
+        "type": "spread",
+        "servers": [],
+        "labels": check_labels(body.get("labels")),
+    }
     return 201, {"placement_group": project.add("placement_groups", record), "action": None}
 
 

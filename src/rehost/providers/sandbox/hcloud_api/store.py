@@ -48,7 +48,9 @@ def check_labels(labels: Any) -> dict[str, str]:
     return dict(labels or {})
 
 
-_TERM = re.compile(r"^(!?)([\w./-]+)$|^([\w./-]+)\s*(==|=|!=)\s*([\w.-]*)$|^([\w./-]+)\s+(in|notin)\s*\(([^)]*)\)$")
+_TERM = re.compile(
+    r"^(!?)([\w./-]+)$|^([\w./-]+)\s*(==|=|!=)\s*([\w.-]*)$|^([\w./-]+)\s+(in|notin)\s*\(([^)]*)\)$"
+)
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:

@@ -80,9 +80,7 @@ def _resize(project: Project, request: Request, body: Record, id: int) -> tuple[
     project.locked(volume)
     if body.get("size", 0) <= volume["size"]:
         raise invalid("size", "must be larger than the current size")
-    grow = project.act(
-        "resize_volume", [("volume", id)], lambda: volume.update(size=body["size"]), lock=volume
-    )
+    grow = project.act("resize_volume", [("volume", id)], lambda: volume.update(size=body["size"]), lock=volume)
     return 201, {"action": grow}
 
 
