@@ -138,7 +138,7 @@ def show(value: Value) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the operator asked for beside the stack, by addresses of components (`servers.app`, `servers.app-1`)."""
+    """What the operator asked for besides, by addresses of components (`servers.app`, `servers.app-1`)."""
 
     only: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()

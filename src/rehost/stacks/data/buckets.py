@@ -57,7 +57,7 @@ class Evidence:
 
 @dataclass
 class Report:
-    """What a pass did to one bucket; a digest is one hash over keys, sizes, content and metadata of all objects."""
+    """What a pass did to one bucket; digests are over keys, sizes, content and metadata."""
 
     objects: int = 0
     bytes: int = 0
