@@ -1,8 +1,8 @@
 """How near an apply comes to what its graph allows: simulated latencies on the in-memory provider.
 
-Usage: python benchmarks/makespan.py [COUNT ...]; for each count a random graph, once with a call for everything that is
-ready and once with 16 calls at once. Prints JSON lines: the measured time, the critical path (longest sum of latencies
-along dependencies), for 16 calls also the total work divided by 16, and the ratio to the larger bound.
+Usage: python benchmarks/makespan.py [COUNT ...]; for each count a random graph, once with a call for everything
+that is ready and once with 16 calls at once. Prints JSON lines: the measured time, the critical path (longest sum
+of latencies along dependencies), the total work divided by the calls at once, the ratio to the larger of the two.
 """
 
 from __future__ import annotations

@@ -76,4 +76,15 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = Exit.FAILED
+    except Exception as error:  # noqa: BLE001 - a fault of ours: said in a line, told whole when asked
+        if os.environ.get("REHOST_DEBUG"):
+            raise
+        show_error(
+            RehostError(
+                f"rehost has a fault: {type(error).__name__}: {error}",
+                why="this should not happen; what was done so far is in state",
+                fix="set REHOST_DEBUG=1 to see where, and report it",
+            )
+        )
+        code = Exit.FAILED
     sys.exit(code if isinstance(code, int) else Exit.DONE)

@@ -14,7 +14,7 @@ from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import UNKNOWN, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
 
-_SETS = ("force_new", "unread", "frozen", "unordered", "sensitive", "volatile")
+_SETS = ("force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive")
 _INDEX = re.compile(r"\[\d+\]")
 
 Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change]

@@ -59,7 +59,8 @@ class Step:
     @property
     def address(self) -> str:
         """What people call it: component and title."""
-        return f"{self.component or self.name} {self.title}".strip()
+        where = self.component or self.name
+        return self.title if self.title.startswith(where) else f"{where} {self.title}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class KindRules:
     """The input that holds tags or labels, empty where the type has none."""
     delete_before_replace: bool = False
     holds_data: bool = False
+    exclusive: frozenset[str] = frozenset()
+    """Inputs naming what a call locks at the provider: calls with a lock in common are not made at once."""
     joins: bool = False
     """Only ties two others together (an attachment): nothing is lost with it."""
     create_s: float = 600.0

@@ -95,11 +95,11 @@ class _Watched(_Lines):
 
     def __init__(self, screen: Console) -> None:
         super().__init__(screen)
-        self._live = Live(get_renderable=self._view, console=screen, refresh_per_second=8, transient=True)
         self._began: dict[tuple[str, str], tuple[float, str]] = {}
         self._done = 0
         self._total = 0
         self._since = 0.0
+        self._live = Live(get_renderable=self._view, console=screen, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> _Watched:
         return self

@@ -55,7 +55,11 @@ def cost_line(plan: Plan) -> str:
     if not before and not after and not unknown:
         return ""
     text = f"{before:,.2f} -> {after:,.2f} {plan.currency} a month (list prices)"
-    return text + (f"; {unknown} resource{'s have' if unknown > 1 else ' has'} no known price" if unknown else "")
+    if not unknown:
+        return text
+    unpriced = [s.address for s in plan.steps if s.monthly is None and s.action is not Action.DELETE]
+    more = f" and {unknown - 3} more" if unknown > 3 else ""
+    return f"{text}; no price is known of {', '.join(unpriced[:3])}{more}"
 
 
 class PlanView:
@@ -170,7 +174,7 @@ def brief(step: Step) -> str:
         value = change.new
         if change.path in _QUIET or change.path.endswith(("Id", "Ids")) or not isinstance(value, str | int):
             continue
-        if value not in ("", False):
+        if value not in ("", False) and not str(value).startswith("{"):
             told.append(change.path if value is True else f"{change.path} {value}")
     return ", ".join(told)
 

@@ -67,6 +67,7 @@ class Engine:
     jitter: random.Random = field(default_factory=random.Random)
     _numbers: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _telling: threading.Lock = field(default_factory=threading.Lock)
 
     def apply(self, plan: Plan, graph: Graph, *, purge: frozenset[str] = frozenset()) -> Outcome:
         """Carry the plan out. Errors of single steps are in the outcome; `purge` are components that are
@@ -76,7 +77,7 @@ class Engine:
         self._purge = purge
         self._gate = Gate(self.clock)
         self._numbers = max(state.pending, default=0)
-        made = operations(plan, graph, state, lambda token: self.adapter.rules(token).typical_s)
+        made = operations(plan, graph, state, self.adapter.rules)
         ready = Ready(made)
         outcome = Outcome()
         self._total = len(made)
@@ -113,10 +114,13 @@ class Engine:
         try:
             while True:
                 with changed:
-                    while len(ready) and running < limit and not self.stop.is_set() and unexpected is None:
-                        queue.append(ready.take())
+                    while running < limit and not self.stop.is_set() and unexpected is None:
+                        operation = ready.take()
+                        if operation is None:
+                            break
+                        queue.append(operation)
                         running += 1
-                        changed.notify_all()
+                        changed.notify()
                     if not running:
                         break
                     while not results:
@@ -126,9 +130,9 @@ class Engine:
                 for operation, problem in taken:
                     running -= 1
                     waiting.discard(operation.key)
+                    ready.ended(operation.key, well=problem is None)
                     if problem is None:
                         outcome.done[operation.action] = outcome.done.get(operation.action, 0) + 1
-                        ready.finished(operation.key)
                     elif isinstance(problem, RehostError):
                         self._failed(operation, problem, outcome)
                     else:
@@ -181,21 +185,21 @@ class Engine:
                 id_ = self._delete(step)
             case _:
                 id_ = self._update(step, self._graph.resources[step.urn])
-        with self._lock:
+        # Told under a lock, so that the counts come in order.
+        with self._telling:
             self._finished += 1
-            done = self._finished
-        self.emit(
-            StepDone(
-                self.clock.time(),
-                operation.action,
-                step.urn,
-                step.address,
-                id_,
-                round(self.clock.now() - began, 3),
-                done,
-                self._total,
+            self.emit(
+                StepDone(
+                    self.clock.time(),
+                    operation.action,
+                    step.urn,
+                    step.address,
+                    id_,
+                    round(self.clock.now() - began, 3),
+                    self._finished,
+                    self._total,
+                )
             )
-        )
 
     def _inputs(self, resource: Resource) -> dict[str, Value]:
         inputs: dict[str, Value] = resolve_value(dict(resource.inputs), self._lookup)

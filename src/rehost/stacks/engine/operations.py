@@ -6,8 +6,9 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from rehost.stacks.graph import Graph
+from rehost.stacks.graph import Graph, Ref, Value
 from rehost.stacks.plan import Action, Plan, Step
+from rehost.stacks.ports import KindRules
 from rehost.stacks.state import State
 
 
@@ -21,11 +22,13 @@ class Operation:
     step: Step
     weight: float
     path: float = 0.0
+    locks: frozenset[str] = frozenset()
+    """What the call locks at the provider, by id or URN."""
     waits_for: set[str] = field(default_factory=set)
     releases: list[str] = field(default_factory=list)
 
 
-def operations(plan: Plan, graph: Graph, state: State, weight: Callable[[str], float]) -> dict[str, Operation]:
+def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], KindRules]) -> dict[str, Operation]:
     """The operations of a plan, with edges both ways.
 
     A create or update waits for those of what it depends on; a delete waits for the deletes of what depended on
@@ -35,7 +38,9 @@ def operations(plan: Plan, graph: Graph, state: State, weight: Callable[[str], f
     made: dict[str, Operation] = {}
 
     def add(key: str, action: str, step: Step) -> None:
-        made[key] = Operation(key, action, step, weight(step.type))
+        kind = rules(step.type)
+        locks = _locks(kind, step, graph, state) if kind.exclusive else frozenset()
+        made[key] = Operation(key, action, step, kind.typical_s, locks=locks)
 
     for step in plan.changing:
         if step.action is Action.DELETE:
@@ -77,6 +82,24 @@ def operations(plan: Plan, graph: Graph, state: State, weight: Callable[[str], f
     return made
 
 
+def _locks(kind: KindRules, step: Step, graph: Graph, state: State) -> frozenset[str]:
+    resource = graph.resources.get(step.urn)
+    old = state.replaced.get(step.key) or state.resources.get(step.urn)
+    inputs: Mapping[str, Value] = resource.inputs if resource else old.inputs if old else {}
+
+    def names(value: Value) -> list[str]:
+        if isinstance(value, list | tuple):
+            return [name for item in value for name in names(item)]
+        if isinstance(value, dict):
+            return [name for item in value.values() for name in names(item)]
+        if isinstance(value, Ref):
+            known = state.resources.get(value.urn)
+            return [known.id if known else value.urn]
+        return [str(value)]
+
+    return frozenset(name for key in kind.exclusive if key in inputs for name in names(inputs[key]))
+
+
 def _wait(made: dict[str, Operation], key: str, other: str) -> None:
     if key in made and other in made and key != other:
         made[key].waits_for.add(other)
@@ -104,6 +127,7 @@ class Ready:
         self._made = made
         self._left = {key: len(operation.waits_for) for key, operation in made.items()}
         self._heap: list[tuple[float, str]] = []
+        self._locked: set[str] = set()
         for key, count in self._left.items():
             if count == 0:
                 self._push(key)
@@ -111,19 +135,28 @@ class Ready:
     def _push(self, key: str) -> None:
         heapq.heappush(self._heap, (-self._made[key].path, key))
 
-    def __len__(self) -> int:
-        return len(self._heap)
+    def take(self) -> Operation | None:
+        """The next one to start; None while there is none, or all that could start wait for a lock."""
+        passed: list[tuple[float, str]] = []
+        taken: Operation | None = None
+        while self._heap and taken is None:
+            entry = heapq.heappop(self._heap)
+            operation = self._made[entry[1]]
+            if operation.locks & self._locked:
+                passed.append(entry)
+            else:
+                taken = operation
+        for entry in passed:
+            heapq.heappush(self._heap, entry)
+        if taken is not None:
+            self._locked |= taken.locks
+        return taken
 
-    def take(self) -> Operation:
-        """The next one to start."""
-        return self._made[heapq.heappop(self._heap)[1]]
-
-    def finished(self, key: str) -> int:
-        """Release what waited for this one; answers how many became ready."""
-        count = 0
-        for other in self._made[key].releases:
+    def ended(self, key: str, *, well: bool) -> None:
+        """An operation is over: its locks are free, and if it went well what waited for it can start."""
+        operation = self._made[key]
+        self._locked -= operation.locks
+        for other in operation.releases if well else ():
             self._left[other] -= 1
             if self._left[other] == 0:
                 self._push(other)
-                count += 1
-        return count
