@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import UNKNOWN, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
 
-_SETS = ("force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive")
+_SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive")
 _INDEX = re.compile(r"\[\d+\]")
 
 Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change]
@@ -82,6 +83,13 @@ class BaseAdapter:
         except KeyError:
             raise InvalidInput(f"the provider has no resource type {token}") from None
         kept = {key: value for key, value in inputs.items() if value is not None}
+        for key in sorted(kept.keys() - rules.inputs) if rules.inputs else ():
+            near = difflib.get_close_matches(key, rules.inputs, n=1)
+            raise InvalidInput(
+                f"{rules.title}: there is no property {key} that could be set",
+                why=f"rehost carries out these of {token}: {', '.join(sorted(rules.inputs))}",
+                fix=f"did you mean {near[0]}?" if near else f"leave {key} out",
+            )
         for path, limit in self.book.limits(token).items():
             for value in _all_at(reveal(kept), path.split(".")):
                 problem = _breaks(value, limit)
@@ -211,7 +219,15 @@ def project(asked: Value, live: Value) -> Value:
 def described(rules: KindRules, asked: Mapping[str, Value], live: Mapping[str, Value]) -> dict[str, Value]:
     """The inputs that describe a resource as it is: what was asked for, with live values wherever the API gives
     them. Unreadable and frozen inputs stay as asked; a live list in another order keeps the asked one where
-    order has no meaning."""
+    order has no meaning. Where nothing was asked for (an import), all that says more than a default does."""
+    if not asked:
+        return {
+            key: value
+            for key, value in live.items()
+            if (key in rules.inputs or not rules.inputs)
+            and value not in (None, "", [], {})
+            and value != rules.defaults.get(key)
+        }
     inputs: dict[str, Value] = {}
     for key, value in asked.items():
         if key in rules.unread or key in rules.frozen or key not in live:

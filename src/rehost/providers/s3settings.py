@@ -1,5 +1,5 @@
-"""Properties of a bucket that are resources of their own, behind any API that speaks S3:
-versioning, public access block, policy."""
+"""Properties of a bucket that are resources of their own, behind any API that speaks S3: versioning, public access
+block, policy, CORS, lifecycle, encryption, ownership."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live
 
 
-class _Setting:
+def not_empty(error: ProviderError, bucket: str) -> ProviderError:
+    """The error of a delete, with what to do where the bucket holds something."""
+    if error.code != "BucketNotEmpty":
+        return error
+    return ProviderError(
+        f"the bucket {bucket} is not empty",
+        reason=Reason.FAILED,
+        code=error.code,
+        fix="name the bucket with --delete-data, or move its objects away",
+    )
+
+
+class Setting:
     """A property of a bucket that is a resource: one for each bucket, put and removed as a whole."""
 
     def __init__(self, clients: Mapping[str, Any], rules: KindRules) -> None:
@@ -38,8 +50,7 @@ class _Setting:
         """Take it back."""
         raise AssertionError(bucket)
 
-    def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        bucket = str(inputs["bucket"])
+    def _look(self, bucket: str, inputs: Mapping[str, Value]) -> Live | None:
         try:
             with guarded("get"):
                 found = self.get(bucket)
@@ -52,15 +63,25 @@ class _Setting:
         outputs = {"bucket": bucket, **found}
         return Live(bucket, described(self.rules, inputs, outputs), outputs)
 
+    def find(self, inputs: Mapping[str, Value]) -> Live | None:
+        return self._look(str(inputs["bucket"]), inputs)
+
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        return [self.find(item.inputs) for item in known]
+        return [self._look(str(item.inputs.get("bucket", item.id)), item.inputs) for item in known]
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("put"):
             self.put(inputs)
-        live = self.find(inputs)
-        assert live is not None
-        return live
+        seen: list[Live] = []
+
+        def there() -> bool:
+            live = self.find(inputs)
+            if live is not None:
+                seen.append(live)
+            return bool(seen)
+
+        call.poll(there, f"the {self.rules.title} to be visible")
+        return seen[-1]
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         return self.create(call, inputs)
@@ -68,14 +89,14 @@ class _Setting:
     def delete(self, call: Call, known: Known) -> None:
         try:
             with guarded("delete"):
-                self.clear(str(known.inputs["bucket"]))
+                self.clear(str(known.inputs.get("bucket", known.id)))
         except ProviderError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise
 
 
-class BucketVersioning(_Setting):
-    """Versioning can be suspended, never removed."""
+class BucketVersioning(Setting):
+    """Versioning can be suspended, never removed: what is suspended counts as removed."""
 
     def get(self, bucket: str) -> dict[str, Value] | None:
         status = self.client.get_bucket_versioning(Bucket=bucket).get("Status")
@@ -92,7 +113,7 @@ class BucketVersioning(_Setting):
 _SWITCHES = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
-class BucketPublicAccessBlock(_Setting):
+class BucketPublicAccessBlock(Setting):
     """Four switches against publishing by accident."""
 
     def get(self, bucket: str) -> dict[str, Value] | None:
@@ -107,7 +128,7 @@ class BucketPublicAccessBlock(_Setting):
         self.client.delete_public_access_block(Bucket=bucket)
 
 
-class BucketPolicy(_Setting):
+class BucketPolicy(Setting):
     """Who may do what, as JSON text, made uniform so that layout is no difference."""
 
     def get(self, bucket: str) -> dict[str, Value] | None:
@@ -119,3 +140,143 @@ class BucketPolicy(_Setting):
 
     def clear(self, bucket: str) -> None:
         self.client.delete_bucket_policy(Bucket=bucket)
+
+
+_CORS = {
+    "id": "ID",
+    "allowedHeaders": "AllowedHeaders",
+    "allowedMethods": "AllowedMethods",
+    "allowedOrigins": "AllowedOrigins",
+    "exposeHeaders": "ExposeHeaders",
+    "maxAgeSeconds": "MaxAgeSeconds",
+}
+
+
+class BucketCors(Setting):
+    """Which web origins may use the bucket from a browser."""
+
+    def get(self, bucket: str) -> dict[str, Value] | None:
+        rows = self.client.get_bucket_cors(Bucket=bucket)["CORSRules"]
+        return {
+            "corsRules": [{ours: row[theirs] for ours, theirs in _CORS.items() if theirs in row} for row in rows]
+        }
+
+    def put(self, inputs: Mapping[str, Value]) -> None:
+        rules = [{_CORS[key]: value for key, value in rule.items()} for rule in inputs["corsRules"]]
+        self.client.put_bucket_cors(Bucket=inputs["bucket"], CORSConfiguration={"CORSRules": rules})
+
+    def clear(self, bucket: str) -> None:
+        self.client.delete_bucket_cors(Bucket=bucket)
+
+
+class BucketLifecycle(Setting):
+    """What becomes of objects with time."""
+
+    def get(self, bucket: str) -> dict[str, Value] | None:
+        rows = self.client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        rules = []
+        for row in rows:
+            rule = _inward(row)
+            if rule.pop("prefix", None):
+                rule["filter"] = {"prefix": row["Prefix"]}
+            rules.append(rule)
+        return {"rules": rules}
+
+    def put(self, inputs: Mapping[str, Value]) -> None:
+        rules = []
+        for rule in inputs["rules"]:
+            # A rule for everything has an empty prefix: the API wants a filter of some kind.
+            rules.append({"Filter": {"Prefix": ""}, **_outward(rule)})
+        self.client.put_bucket_lifecycle_configuration(
+            Bucket=inputs["bucket"], LifecycleConfiguration={"Rules": rules}
+        )
+
+    def clear(self, bucket: str) -> None:
+        self.client.delete_bucket_lifecycle(Bucket=bucket)
+
+
+def _outward(value: Mapping[str, Value]) -> dict[str, Any]:
+    """A lifecycle rule as the API takes it. Tags of a filter are a map here, a list there."""
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        name = "ID" if key == "id" else key[0].upper() + key[1:]
+        if key == "tags":
+            made[name] = [{"Key": k, "Value": v} for k, v in sorted(item.items())]
+        elif isinstance(item, Mapping):
+            made[name] = _outward(item)
+        elif isinstance(item, list):
+            made[name] = [_outward(row) for row in item]
+        else:
+            made[name] = item
+    return made
+
+
+def _inward(value: Mapping[str, Any]) -> dict[str, Value]:
+    """A lifecycle rule as properties."""
+    made: dict[str, Value] = {}
+    for name, item in value.items():
+        key = "id" if name == "ID" else name[0].lower() + name[1:]
+        if key == "tags":
+            made[key] = {row["Key"]: row["Value"] for row in item}
+        elif isinstance(item, Mapping):
+            made[key] = _inward(item)
+        elif isinstance(item, list):
+            made[key] = [_inward(row) for row in item]
+        else:
+            made[key] = item.isoformat() if hasattr(item, "isoformat") else item
+    return made
+
+
+class BucketEncryption(Setting):
+    """How new objects are encrypted where they lie. Taking it back leaves the service's own way."""
+
+    def get(self, bucket: str) -> dict[str, Value] | None:
+        answer = self.client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+        rules = []
+        for row in answer["Rules"]:
+            default = row.get("ApplyServerSideEncryptionByDefault") or {}
+            how = {"sseAlgorithm": default.get("SSEAlgorithm", "AES256")}
+            if default.get("KMSMasterKeyID"):
+                how["kmsMasterKeyId"] = default["KMSMasterKeyID"]
+            rules.append(
+                {
+                    "applyServerSideEncryptionByDefault": how,
+                    "bucketKeyEnabled": bool(row.get("BucketKeyEnabled", False)),
+                }
+            )
+        return {"rules": rules}
+
+    def put(self, inputs: Mapping[str, Value]) -> None:
+        rows = []
+        for rule in inputs["rules"]:
+            how = rule["applyServerSideEncryptionByDefault"]
+            default = {"SSEAlgorithm": how["sseAlgorithm"]}
+            if how.get("kmsMasterKeyId"):
+                default["KMSMasterKeyID"] = how["kmsMasterKeyId"]
+            rows.append(
+                {
+                    "ApplyServerSideEncryptionByDefault": default,
+                    "BucketKeyEnabled": bool(rule.get("bucketKeyEnabled", False)),
+                }
+            )
+        self.client.put_bucket_encryption(
+            Bucket=inputs["bucket"], ServerSideEncryptionConfiguration={"Rules": rows}
+        )
+
+    def clear(self, bucket: str) -> None:
+        self.client.delete_bucket_encryption(Bucket=bucket)
+
+
+class BucketOwnership(Setting):
+    """Whose objects are that others write, and whether access lists count."""
+
+    def get(self, bucket: str) -> dict[str, Value] | None:
+        rules = self.client.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+        return {"rule": {"objectOwnership": rules[0]["ObjectOwnership"]}} if rules else None
+
+    def put(self, inputs: Mapping[str, Value]) -> None:
+        rules = [{"ObjectOwnership": inputs["rule"]["objectOwnership"]}]
+        self.client.put_bucket_ownership_controls(Bucket=inputs["bucket"], OwnershipControls={"Rules": rules})
+
+    def clear(self, bucket: str) -> None:
+        self.client.delete_bucket_ownership_controls(Bucket=bucket)

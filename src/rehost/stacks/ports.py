@@ -45,6 +45,8 @@ class KindRules:
     """What people call it: `server`, `security group rule`."""
     shows: tuple[str, ...] = ()
     """Inputs whose values tell a reader of a plan what is made, in this order; without them all short ones do."""
+    inputs: frozenset[str] = frozenset()
+    """Top-level inputs that are carried out; any other is refused. Empty where everything is taken."""
     force_new: frozenset[str] = frozenset()
     """Inputs whose change replaces the resource."""
     unread: frozenset[str] = frozenset()
@@ -117,7 +119,10 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A resource as state knows it, to be read or found again. Secrets in `inputs` are revealed."""
+    """A resource as state knows it, to be read or found again. Secrets in `inputs` are revealed.
+
+    One to be imported has the id that the official provider's import takes, and no inputs.
+    """
 
     urn: str
     id: str
@@ -198,7 +203,8 @@ class Connection(Protocol):
 
     def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
         """The resources as they are, in the order asked for, None for what is gone; calls grow with the number
-        of pages, not of resources, wherever the API can list."""
+        of pages, not of resources, wherever the API can list. What is read by an import id alone comes with all
+        inputs that describe it."""
 
     def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
         """The resource that an earlier create with these inputs made, by the kind's identity."""

@@ -27,6 +27,7 @@ from rehost.providers.aws.kinds import (
     vpc,
     zone,
 )
+from rehost.providers.aws.kinds.common import Clients
 from rehost.providers.base import KindDispatch, RuleBook
 from rehost.providers.botoerrors import guarded
 from rehost.providers.s3 import S3Objects
@@ -49,9 +50,9 @@ KINDS: Mapping[str, Any] = {
     instance.Instance.token: instance.Instance,
     volume.Volume.token: volume.Volume,
     volume_attachment.VolumeAttachment.token: volume_attachment.VolumeAttachment,
-    "aws:route53/zone:Zone": zone.Zone,
-    "aws:route53/record:Record": record.Record,
-    "aws:s3/bucket:Bucket": bucket.Bucket,
+    zone.Zone.token: zone.Zone,
+    record.Record.token: record.Record,
+    bucket.Bucket.token: bucket.Bucket,
     "aws:s3/bucketVersioning:BucketVersioning": s3settings.BucketVersioning,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": s3settings.BucketPublicAccessBlock,
     "aws:s3/bucketPolicy:BucketPolicy": s3settings.BucketPolicy,
@@ -84,9 +85,7 @@ class AwsConnection(KindDispatch):
             s3={"addressing_style": "path"} if endpoint else None,
         )
         make: Any = session.client
-        self._clients = {
-            name: make(name, endpoint_url=endpoint, config=config) for name in ("ec2", "s3", "route53", "sts")
-        }
+        self._clients = Clients(lambda service: make(service, endpoint_url=endpoint, config=config))
         sandbox = environment.get("REHOST_SANDBOX")
         self._endpoint = (
             f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
@@ -96,8 +95,7 @@ class AwsConnection(KindDispatch):
     def identify(self, deployment: str) -> Identity:
         """The account of the credentials."""
         del deployment
-        with guarded("get_caller_identity"):
-            return Identity(self._endpoint, self._clients["sts"].get_caller_identity()["Account"])
+        return Identity(self._endpoint, self._clients.account)
 
     def offers(self, need: Need) -> Sequence[Candidate]:
         """Images by their owner and name pattern, the newest first; zones of the region by name."""

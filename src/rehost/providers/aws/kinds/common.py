@@ -1,8 +1,11 @@
-"""What Amazon's kinds share: tags, guarded calls, and EC2's describe calls in batches."""
+"""What Amazon's kinds share: clients, tags, reading in batches, waiting, and deleting what may be gone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from rehost.providers.base import described
@@ -13,6 +16,37 @@ from rehost.stacks.ports import Call, KindRules, Known, Live
 
 BATCH = 200
 """Values in one EC2 filter (API reference: at most 200)."""
+
+Item = Mapping[str, Any]
+"""A resource as the API describes it."""
+
+
+class Clients(Mapping[str, Any]):
+    """The clients of one region, each made when it is first needed."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self._make = make
+        self._made: dict[str, Any] = {}
+        # A session must not make two clients at once.
+        self._lock = threading.RLock()
+
+    def __getitem__(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._made:
+                self._made[service] = self._make(service)
+            return self._made[service]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._made))
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    @cached_property
+    def account(self) -> str:
+        """The number of the account: part of the names of what the API does not name itself."""
+        with guarded("get_caller_identity"):
+            return str(self["sts"].get_caller_identity()["Account"])
 
 
 def to_tags(tags: Mapping[str, Any] | None) -> list[dict[str, str]]:
@@ -30,122 +64,281 @@ def mark(inputs: Mapping[str, Value]) -> str:
     return str((inputs.get("tags") or {}).get("rehost-id", ""))
 
 
-def retag(client: Any, id_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Make the tags of an EC2 resource those of the inputs."""
-    gone = [{"Key": key} for key in sorted(set(old) - set(new))]
-    if gone:
-        client.delete_tags(Resources=[id_], Tags=gone)
-    changed = {key: value for key, value in new.items() if old.get(key) != value}
-    if changed:
-        client.create_tags(Resources=[id_], Tags=to_tags(changed))
+@contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """Let a call pass whose resource is not there."""
+    try:
+        yield
+    except ProviderError as error:
+        if error.reason is not Reason.NOT_FOUND:
+            raise
 
 
-class Ec2Kind:
-    """A kind that EC2 describes in pages, filtered by id or tag.
+def chunks(values: Sequence[str], size: int) -> Iterator[list[str]]:
+    """The values in pieces of at most so many."""
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])
 
-    Subclasses name the call and say what an item means as properties.
+
+def camel(name: str) -> str:
+    """A property's name as Amazon's APIs write it: `httpTokens` is HttpTokens."""
+    return name[0].upper() + name[1:]
+
+
+def given(inputs: Mapping[str, Value], **names: str) -> dict[str, Any]:
+    """Arguments of a call by the inputs that they come from, without those that are not there."""
+    return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) is not None}
+
+
+class AwsKind:
+    """The life of a kind whose service can describe many of its resources in one call.
+
+    Subclasses name the service, say how resources are selected, what an item means as properties, and how it is
+    made, changed and removed.
     """
 
     token: str
-    describe: str
-    items: str
+    service: str
     id_field: str
-    id_filter: str
-    resource_type: str
+    name_input = ""
+    """The input that is the natural key, where the type has one."""
 
-    def __init__(self, clients: Mapping[str, Any], rules: KindRules) -> None:
+    def __init__(self, clients: Clients, rules: KindRules) -> None:
         self.clients = clients
-        self.client: Any = clients["ec2"]
         self.rules = rules
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+    @property
+    def client(self) -> Any:
+        """The service's client."""
+        return self.clients[self.service]
+
+    def arn(self, resource: str, *, account: str = "", service: str = "") -> str:
+        """The name of a resource that the API does not name itself: `vpc/vpc-1`."""
+        meta = self.client.meta
+        owner = account or self.clients.account
+        return f"arn:{meta.partition}:{service or self.service}:{meta.region_name}:{owner}:{resource}"
+
+    def select(self, ids: Sequence[str]) -> list[Item]:
+        """The items with these ids; what is gone is simply not among them."""
+        raise AssertionError(f"{self.token} does not say how {ids} are read")
+
+    def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
+        """The items that an earlier create with these inputs may have made: those of its name, in general."""
+        return self.select([str(inputs[self.name_input])])
+
+    def tags(self, item: Item) -> dict[str, str]:
+        """The tags of an item."""
+        return from_tags(item.get("Tags"))
+
+    def id_of(self, item: Item) -> str:
+        """The id of an item."""
+        return str(item[self.id_field])
+
+    def properties(self, item: Item) -> dict[str, Value]:
         """What the API's answer means as Pulumi properties."""
         raise AssertionError(f"{self.token} does not say what its items mean: {sorted(item)}")
 
-    def alive(self, item: Mapping[str, Any]) -> bool:
-        """Whether an item counts as existing."""
-        del item
-        return True
-
-    def specification(self, inputs: Mapping[str, Value]) -> list[dict[str, Any]]:
-        """Tags given at creation: there is no moment without our mark."""
-        return [{"ResourceType": self.resource_type, "Tags": to_tags(inputs.get("tags"))}]
-
-    def query(self, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """All items that pass the filters."""
-        with guarded(self.describe):
-            pages = self.client.get_paginator(self.describe).paginate(Filters=filters)
-            return [item for page in pages for item in self.unpack(page) if self.alive(item)]
-
-    def unpack(self, page: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The items of a page."""
-        return list(page[self.items])
-
-    def live(self, asked: Mapping[str, Value], item: Mapping[str, Any]) -> Live:
+    def live(self, asked: Mapping[str, Value], item: Item) -> Live:
         """An item as a resource."""
         outputs = self.properties(item)
         if self.rules.tags:
-            outputs["tags"] = outputs["tagsAll"] = from_tags(item.get("Tags"))
-        merged = {**{key: asked[key] for key in self.rules.unread & asked.keys()}, **outputs}
-        return Live(str(item[self.id_field]), described(self.rules, asked, outputs), merged)
+            outputs["tags"] = outputs["tagsAll"] = self.tags(item)
+        kept = {key: asked[key] for key in self.rules.unread & asked.keys()}
+        return Live(self.id_of(item), described(self.rules, asked, outputs), {**kept, **outputs})
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        """In batches of ids; what is gone is simply not in the answer."""
-        found: dict[str, dict[str, Any]] = {}
-        ids = sorted({item.id for item in known})
-        for start in range(0, len(ids), BATCH):
-            chunk = ids[start : start + BATCH]
-            for item in self.query([{"Name": self.id_filter, "Values": chunk}]):
-                found[item[self.id_field]] = item
+        """All in as few calls as the API allows."""
+        found = {self.id_of(item): item for item in self.select(sorted({item.id for item in known}))}
         return [self.live(k.inputs, found[k.id]) if k.id in found else None for k in known]
 
-    def one(self, id_: str) -> dict[str, Any] | None:
+    def one(self, id_: str) -> Item | None:
         """One item, for waiting."""
-        items = self.query([{"Name": self.id_filter, "Values": [id_]}])
+        items = self.select([id_])
         return items[0] if items else None
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        """By our mark."""
-        items = self.query([{"Name": "tag:rehost-id", "Values": [mark(inputs)]}])
-        return self.live(inputs, items[0]) if items else None
+        """What carries our mark."""
+        for item in self.twins(inputs):
+            if not self.rules.tags or self.tags(item).get("rehost-id", "") == mark(inputs):
+                return self.live(inputs, item)
+        return None
 
     def settled(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> Live:
         """The resource after a change, waited for while reads lag behind."""
-        seen: list[dict[str, Any]] = []
+        return self.live(inputs, self.until(call, id_, lambda item: True, "visible"))
 
-        def visible() -> bool:
+    def until(self, call: Call, id_: str, ready: Callable[[Item], bool], word: str) -> Item:
+        """Wait until an item is as it should be, and answer it."""
+        seen: list[Item] = []
+
+        def there() -> bool:
             item = self.one(id_)
-            if item is not None:
+            if item is not None and ready(item):
                 seen.append(item)
-            return item is not None
+            return bool(seen)
 
-        call.poll(visible, f"{id_} to be visible")
-        return self.live(inputs, seen[-1])
+        call.poll(there, f"{id_} to be {word}")
+        return seen[-1]
+
+    def until_gone(self, call: Call, id_: str) -> None:
+        """Wait until an item is not there any more."""
+        call.poll(lambda: self.one(id_) is None, f"{id_} to be gone")
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Change in place: tags here, the rest in `change`."""
         with guarded("update"):
             self.change(call, known, inputs)
-            if self.rules.tags and known.inputs.get("tags") != inputs.get("tags"):
-                retag(self.client, known.id, known.inputs.get("tags") or {}, inputs.get("tags") or {})
+            if self.rules.tags:
+                old, new = known.inputs.get("tags") or {}, inputs.get("tags") or {}
+                changed = {key: value for key, value in new.items() if old.get(key) != value}
+                if gone := sorted(set(old) - set(new)):
+                    self.untag(known.id, gone)
+                if changed:
+                    self.tag(known.id, changed)
         return self.settled(call, known.id, inputs)
+
+    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
+        """Set tags."""
+        raise AssertionError(f"{self.token} does not say how {id_} is tagged")
+
+    def untag(self, id_: str, keys: list[str]) -> None:
+        """Remove tags."""
+        raise AssertionError(f"{self.token} does not say how {id_} loses tags")
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         """Kinds whose properties change in place do it here."""
 
-    def differs(self, known: Known, inputs: Mapping[str, Value], name: str) -> bool:
-        """Whether an input is another than before."""
-        default = self.rules.defaults.get(name)
-        return bool(known.inputs.get(name, default) != inputs.get(name, default))
+    def differs(self, known: Known, inputs: Mapping[str, Value], *names: str) -> bool:
+        """Whether one of these inputs is another than before."""
+        defaults = self.rules.defaults
+        return any(
+            known.inputs.get(name, defaults.get(name)) != inputs.get(name, defaults.get(name)) for name in names
+        )
 
     def delete(self, call: Call, known: Known) -> None:
         """Remove it; gone already is fine."""
-        try:
-            with guarded("delete"):
-                self.remove(call, known)
-        except ProviderError as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
+        with gone_is_fine(), guarded("delete"):
+            self.remove(call, known)
+
+    def remove(self, call: Call, known: Known) -> None:
+        """The call that deletes."""
+        del call
+        raise AssertionError(f"{self.token} does not say how {known.id} is deleted")
+
+
+class Ec2Kind(AwsKind):
+    """A kind that EC2 describes in pages, filtered by id or tag. Tags are given at creation: there is no moment
+    without our mark."""
+
+    service = "ec2"
+    describe: str
+    items: str
+    id_filter: str
+    resource_type: str
+
+    def alive(self, item: Item) -> bool:
+        """Whether an item counts as existing."""
+        del item
+        return True
+
+    def specification(self, inputs: Mapping[str, Value]) -> list[dict[str, Any]]:
+        """The tags of a new resource."""
+        return [{"ResourceType": self.resource_type, "Tags": to_tags(inputs.get("tags"))}]
+
+    def query(self, name: str, values: Sequence[str]) -> list[Item]:
+        """All items that pass a filter."""
+        return [
+            item
+            for chunk in chunks(values, BATCH)
+            for page in self.pages([{"Name": name, "Values": chunk}])
+            for item in self.unpack(page)
+            if self.alive(item)
+        ]
+
+    def pages(self, filters: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
+        """The pages of the listing."""
+        with guarded(self.describe):
+            return list(self.client.get_paginator(self.describe).paginate(Filters=filters))
+
+    def unpack(self, page: Mapping[str, Any]) -> list[Item]:
+        """The items of a page."""
+        return list(page[self.items])
+
+    def select(self, ids: Sequence[str]) -> list[Item]:
+        return self.query(self.id_filter, ids)
+
+    def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
+        return self.query("tag:rehost-id", [mark(inputs)])
+
+    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
+        self.client.create_tags(Resources=[id_], Tags=to_tags(tags))
+
+    def untag(self, id_: str, keys: list[str]) -> None:
+        self.client.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in keys])
+
+
+class Tie:
+    """The life of a kind that only ties others together: no tags, and a natural key that its inputs hold.
+
+    Subclasses look up many keys at once.
+    """
+
+    token: str
+    service = "ec2"
+
+    def __init__(self, clients: Clients, rules: KindRules) -> None:
+        self.clients = clients
+        self.rules = rules
+
+    @property
+    def client(self) -> Any:
+        """The service's client."""
+        return self.clients[self.service]
+
+    def keyed(self, id_: str) -> dict[str, Value]:
+        """The inputs that an import id holds."""
+        raise AssertionError(f"{self.token} does not say what {id_} holds")
+
+    def look(self, wanted: Sequence[Mapping[str, Value]]) -> list[Live | None]:
+        """What there is for each of the inputs, with all properties as inputs and outputs."""
+        raise AssertionError(f"{self.token} does not say how {len(wanted)} are read")
+
+    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
+        """What there is, as far as it was asked for; all of it where it is imported."""
+        found = self.look([item.inputs or self.keyed(item.id) for item in known])
+        return [
+            live and Live(live.id, described(self.rules, item.inputs, live.outputs), live.outputs)
+            for item, live in zip(known, found, strict=True)
+        ]
+
+    def find(self, inputs: Mapping[str, Value]) -> Live | None:
+        """By the natural key."""
+        return self.read([Known("", "", inputs, {})])[0]
+
+    def appeared(
+        self, call: Call, inputs: Mapping[str, Value], ready: Callable[[Live], bool] = lambda live: True
+    ) -> Live:
+        """Wait until it is seen, and as it should be."""
+        seen: list[Live] = []
+
+        def there() -> bool:
+            live = self.find(inputs)
+            if live is not None and ready(live):
+                seen.append(live)
+            return bool(seen)
+
+        call.poll(there, f"the {self.rules.title}")
+        return seen[-1]
+
+    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
+        """Nothing changes in place, unless the kind says so."""
+        del known
+        return self.appeared(call, inputs)
+
+    def delete(self, call: Call, known: Known) -> None:
+        """Untie; gone already is fine."""
+        with gone_is_fine(), guarded("delete"):
+            self.remove(call, known)
 
     def remove(self, call: Call, known: Known) -> None:
         """The call that deletes."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.aws.kinds.common import Ec2Kind, Item
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -18,9 +17,14 @@ class InternetGateway(Ec2Kind):
     describe, items, id_field = "describe_internet_gateways", "InternetGateways", "InternetGatewayId"
     id_filter, resource_type = "internet-gateway-id", "internet-gateway"
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+    def properties(self, item: Item) -> dict[str, Value]:
         attached = [a["VpcId"] for a in item.get("Attachments", []) if a.get("State") != "detached"]
-        return {"vpcId": attached[0] if attached else "", "ownerId": item.get("OwnerId", "")}
+        owner = item.get("OwnerId", "")
+        return {
+            "arn": self.arn(f"internet-gateway/{self.id_of(item)}", account=owner),
+            "vpcId": attached[0] if attached else "",
+            "ownerId": owner,
+        }
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("create_internet_gateway"):
@@ -28,7 +32,8 @@ class InternetGateway(Ec2Kind):
             id_ = made["InternetGateway"]["InternetGatewayId"]
             call.made(id_)
             self.settled(call, id_, inputs)
-            self.client.attach_internet_gateway(InternetGatewayId=id_, VpcId=inputs["vpcId"])
+            if "vpcId" in inputs:
+                self.client.attach_internet_gateway(InternetGatewayId=id_, VpcId=inputs["vpcId"])
         return self.settled(call, id_, inputs)
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:

@@ -5,39 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.aws.kinds.common import Ec2Kind, Item
 from rehost.providers.botoerrors import guarded
+from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
 
 class KeyPair(Ec2Kind):
-    """A public key, by name. The official id is the name; the API has no pages here."""
+    """A public key, by name: the official id. The API has no pages here, and tags go by another id."""
 
     token = "aws:ec2/keyPair:KeyPair"
     describe, items, id_field = "describe_key_pairs", "KeyPairs", "KeyName"
-    id_filter, resource_type = "key-name", "key-pair"
+    id_filter, resource_type, name_input = "key-name", "key-pair", "keyName"
 
-    def query(self, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def pages(self, filters: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
         with guarded(self.describe):
-            return list(self.client.describe_key_pairs(Filters=filters)["KeyPairs"])
+            return [self.client.describe_key_pairs(Filters=filters)]
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+    def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
+        return self.select([str(inputs["keyName"])])
+
+    def properties(self, item: Item) -> dict[str, Value]:
         return {
+            "arn": self.arn(f"key-pair/{item['KeyName']}"),
             "keyName": item["KeyName"],
             "keyPairId": item.get("KeyPairId", ""),
             "fingerprint": item.get("KeyFingerprint", ""),
             "keyType": item.get("KeyType", ""),
         }
-
-    def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        found = self.query([{"Name": "key-name", "Values": [inputs["keyName"]]}])
-        ours = [i for i in found if self.live(inputs, i).outputs["tags"].get("rehost-id") == self._mark(inputs)]
-        return self.live(inputs, ours[0]) if ours else None
-
-    @staticmethod
-    def _mark(inputs: Mapping[str, Value]) -> Any:
-        return inputs["tags"]["rehost-id"]
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("import_key_pair"):
@@ -48,13 +44,17 @@ class KeyPair(Ec2Kind):
             )
         return self.settled(call, str(inputs["keyName"]), inputs)
 
-    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
-        pair = Known(known.urn, str(known.outputs.get("keyPairId") or known.id), known.inputs, known.outputs)
-        super().update(call, pair, inputs)
-        return self.settled(call, known.id, inputs)
+    def _pair(self, name: str) -> str:
+        item = self.one(name)
+        if item is None:
+            raise ProviderError(f"the key {name} is gone", reason=Reason.NOT_FOUND)
+        return str(item["KeyPairId"])
 
-    def settled(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> Live:
-        return super().settled(call, str(inputs["keyName"]), inputs)
+    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
+        super().tag(self._pair(id_), tags)
+
+    def untag(self, id_: str, keys: list[str]) -> None:
+        super().untag(self._pair(id_), keys)
 
     def remove(self, call: Call, known: Known) -> None:
         self.client.delete_key_pair(KeyName=known.id)

@@ -6,21 +6,24 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.base import described
+from rehost.providers.aws.kinds.common import Item, Tie
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
-from rehost.stacks.ports import Call, KindRules, Known, Live
+from rehost.stacks.ports import Call, Known, Live
 
 
-class Record:
+class Record(Tie):
     """A record set; its natural key is zone, name and type. Zones are listed whole, not record by record."""
 
-    def __init__(self, clients: Mapping[str, Any], rules: KindRules) -> None:
-        self.client: Any = clients["route53"]
-        self.rules = rules
+    token = "aws:route53/record:Record"
+    service = "route53"
 
-    def _zone(self, zone: str) -> dict[tuple[str, str], dict[str, Any]]:
+    def keyed(self, id_: str) -> dict[str, Value]:
+        zone, name, type_ = re.fullmatch(r"([^_]+)_(.+)_([A-Z]+)", id_).groups()  # type: ignore[union-attr]
+        return {"zoneId": zone, "name": name, "type": type_}
+
+    def _zone(self, zone: str) -> dict[tuple[str, str], Item]:
         try:
             with guarded("list_resource_record_sets"):
                 pages = self.client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
@@ -31,35 +34,47 @@ class Record:
             raise
         return {(_plain(row["Name"]), row["Type"]): row for row in rows}
 
-    def _live(self, asked: Mapping[str, Value], row: Mapping[str, Any] | None) -> Live | None:
-        if row is None:
-            return None
-        name = _plain(row["Name"])
-        outputs: dict[str, Value] = {
-            "zoneId": asked["zoneId"],
-            "name": name,
-            "fqdn": name,
-            "type": row["Type"],
-            "ttl": row.get("TTL", 0),
-            "records": [_unquoted(item["Value"], row["Type"]) for item in row.get("ResourceRecords", [])],
-        }
-        return Live(f"{asked['zoneId']}_{name}_{row['Type']}", described(self.rules, asked, outputs), outputs)
-
-    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        zones = {zone: self._zone(zone) for zone in sorted({str(k.inputs["zoneId"]) for k in known})}
+    def look(self, wanted: Sequence[Mapping[str, Value]]) -> list[Live | None]:
+        zones = {zone: self._zone(zone) for zone in sorted({str(inputs["zoneId"]) for inputs in wanted})}
         return [
             self._live(
-                k.inputs, zones[str(k.inputs["zoneId"])].get((str(k.inputs["name"]), str(k.inputs["type"])))
+                inputs, zones[str(inputs["zoneId"])].get((_plain(str(inputs["name"])), str(inputs["type"])))
             )
-            for k in known
+            for inputs in wanted
         ]
 
-    def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        return self.read([Known("", "", inputs, {})])[0]
+    def _live(self, key: Mapping[str, Value], row: Item | None) -> Live | None:
+        if row is None:
+            return None
+        name, alias = _plain(row["Name"]), row.get("AliasTarget")
+        outputs: dict[str, Value] = {"zoneId": key["zoneId"], "name": name, "fqdn": name, "type": row["Type"]}
+        if alias:
+            outputs["aliases"] = [
+                {
+                    "name": _plain(alias["DNSName"]),
+                    "zoneId": alias["HostedZoneId"],
+                    "evaluateTargetHealth": alias["EvaluateTargetHealth"],
+                }
+            ]
+        else:
+            outputs["ttl"] = row.get("TTL", 0)
+            outputs["records"] = [_unquoted(item["Value"], row["Type"]) for item in row.get("ResourceRecords", [])]
+        return Live(f"{key['zoneId']}_{name.lower()}_{row['Type']}", outputs, outputs)
 
     def _change(self, action: str, inputs: Mapping[str, Value]) -> None:
-        values = [{"Value": _quoted(str(value), str(inputs["type"]))} for value in inputs["records"]]
-        row = {"Name": inputs["name"], "Type": inputs["type"], "TTL": inputs["ttl"], "ResourceRecords": values}
+        row: dict[str, Any] = {"Name": inputs["name"], "Type": inputs["type"]}
+        if inputs.get("aliases"):
+            alias = inputs["aliases"][0]
+            row["AliasTarget"] = {
+                "DNSName": alias["name"],
+                "HostedZoneId": alias["zoneId"],
+                "EvaluateTargetHealth": bool(alias.get("evaluateTargetHealth")),
+            }
+        else:
+            row["TTL"] = inputs["ttl"]
+            row["ResourceRecords"] = [
+                {"Value": _quoted(str(value), str(inputs["type"]))} for value in inputs["records"]
+            ]
         with guarded("change_resource_record_sets"):
             self.client.change_resource_record_sets(
                 HostedZoneId=inputs["zoneId"],
@@ -68,14 +83,12 @@ class Record:
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         self._change("UPSERT", inputs)
-        live = self.find(inputs)
-        assert live is not None
-        return live
+        return self.appeared(call, inputs)
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         return self.create(call, inputs)
 
-    def delete(self, call: Call, known: Known) -> None:
+    def remove(self, call: Call, known: Known) -> None:
         # A delete has to name the values as they are, not as we wrote them.
         live = self.find(known.inputs)
         if live is not None:

@@ -3,82 +3,78 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rehost.providers.aws.kinds.common import Clients, Item, Tie
 from rehost.providers.aws.kinds.route_table import RouteTable
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
-from rehost.stacks.ports import Call, Known, Live
+from rehost.stacks.ports import Call, KindRules, Known, Live
+
+_TARGETS = {"gatewayId": "GatewayId", "natGatewayId": "NatGatewayId", "networkInterfaceId": "NetworkInterfaceId"}
+"""What a route may lead to."""
 
 
-class Route(RouteTable):
+class Route(Tie):
     """A route; its natural key is table and destination. The id is made as the official provider makes it."""
 
     token = "aws:ec2/route:Route"
 
-    def read(self, known: Any) -> list[Live | None]:
-        tables = {str(k.inputs["routeTableId"]) for k in known}
-        found = {t["RouteTableId"]: t for t in self.query([{"Name": self.id_filter, "Values": sorted(tables)}])}
-        return [self._in(found.get(str(k.inputs["routeTableId"])), k.inputs) for k in known]
+    def __init__(self, clients: Clients, rules: KindRules) -> None:
+        super().__init__(clients, rules)
+        self._tables = RouteTable(clients, rules)
 
-    def _in(self, table: Mapping[str, Any] | None, inputs: Mapping[str, Value]) -> Live | None:
-        destination = inputs["destinationCidrBlock"]
+    def keyed(self, id_: str) -> dict[str, Value]:
+        table, destination = id_.rsplit("_", 1)
+        return {"routeTableId": table, "destinationCidrBlock": destination}
+
+    def look(self, wanted: Sequence[Mapping[str, Value]]) -> list[Live | None]:
+        ids = sorted({str(inputs["routeTableId"]) for inputs in wanted})
+        tables = {table["RouteTableId"]: table for table in self._tables.select(ids)}
+        return [
+            self._in(tables.get(inputs["routeTableId"]), str(inputs["destinationCidrBlock"])) for inputs in wanted
+        ]
+
+    def _in(self, table: Item | None, destination: str) -> Live | None:
         for route in table.get("Routes", []) if table else []:
             if route.get("DestinationCidrBlock") == destination:
                 outputs: dict[str, Value] = {
-                    "routeTableId": inputs["routeTableId"],
+                    "routeTableId": table and table["RouteTableId"],
                     "destinationCidrBlock": destination,
-                    "gatewayId": route.get("GatewayId", ""),
+                    **{ours: route.get(theirs, "") for ours, theirs in _TARGETS.items()},
+                    "instanceId": route.get("InstanceId", ""),
+                    "instanceOwnerId": route.get("InstanceOwnerId", ""),
                     "origin": route.get("Origin", ""),
                     "state": route.get("State", ""),
                 }
-                id_ = f"r-{inputs['routeTableId']}{zlib.crc32(str(destination).encode())}"
-                return Live(id_, {key: outputs[key] for key in inputs if key in outputs}, outputs)
+                id_ = f"r-{outputs['routeTableId']}{zlib.crc32(destination.encode())}"
+                return Live(id_, outputs, outputs)
         return None
 
-    def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        table = self.one(str(inputs["routeTableId"]))
-        return self._in(table, inputs)
+    def _request(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
+        return {
+            "RouteTableId": inputs["routeTableId"],
+            "DestinationCidrBlock": inputs["destinationCidrBlock"],
+            **{theirs: inputs[ours] for ours, theirs in _TARGETS.items() if inputs.get(ours)},
+        }
+
+    def _leads(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        return self.appeared(
+            call, inputs, lambda live: all(live.outputs[name] == inputs.get(name, "") for name in _TARGETS)
+        )
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("create_route"):
-            self.client.create_route(
-                RouteTableId=inputs["routeTableId"],
-                DestinationCidrBlock=inputs["destinationCidrBlock"],
-                GatewayId=inputs["gatewayId"],
-            )
-        return self._awaited(call, inputs)
-
-    def _awaited(self, call: Call, inputs: Mapping[str, Value]) -> Live:
-        seen: list[Live] = []
-
-        def there() -> bool:
-            live = self.find(inputs)
-            if live is not None and live.inputs.get("gatewayId") == inputs["gatewayId"]:
-                seen.append(live)
-            return bool(seen)
-
-        call.poll(there, "the route")
-        return seen[-1]
+            self.client.create_route(**self._request(inputs))
+        return self._leads(call, inputs)
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         with guarded("replace_route"):
-            self.client.replace_route(
-                RouteTableId=inputs["routeTableId"],
-                DestinationCidrBlock=inputs["destinationCidrBlock"],
-                GatewayId=inputs["gatewayId"],
-            )
-        return self._awaited(call, inputs)
+            self.client.replace_route(**self._request(inputs))
+        return self._leads(call, inputs)
 
-    def delete(self, call: Call, known: Known) -> None:
-        try:
-            with guarded("delete_route"):
-                self.client.delete_route(
-                    RouteTableId=known.inputs["routeTableId"],
-                    DestinationCidrBlock=known.inputs["destinationCidrBlock"],
-                )
-        except ProviderError as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
+    def remove(self, call: Call, known: Known) -> None:
+        self.client.delete_route(
+            RouteTableId=known.inputs["routeTableId"], DestinationCidrBlock=known.inputs["destinationCidrBlock"]
+        )

@@ -1,25 +1,30 @@
-"""aws:ec2/routeTable:RouteTable; its routes and associations are read from it too."""
+"""aws:ec2/routeTable:RouteTable"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.aws.kinds.common import Ec2Kind, Item
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
 
 class RouteTable(Ec2Kind):
-    """A route table without rules of its own: routes are resources."""
+    """A route table without routes of its own: they are resources."""
 
     token = "aws:ec2/routeTable:RouteTable"
     describe, items, id_field = "describe_route_tables", "RouteTables", "RouteTableId"
     id_filter, resource_type = "route-table-id", "route-table"
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
-        return {"vpcId": item["VpcId"], "ownerId": item.get("OwnerId", "")}
+    def properties(self, item: Item) -> dict[str, Value]:
+        owner = item.get("OwnerId", "")
+        return {
+            "arn": self.arn(f"route-table/{self.id_of(item)}", account=owner),
+            "vpcId": item["VpcId"],
+            "ownerId": owner,
+            "propagatingVgws": [row["GatewayId"] for row in item.get("PropagatingVgws", [])],
+        }
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("create_route_table"):

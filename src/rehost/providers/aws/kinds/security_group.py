@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.aws.kinds.common import Ec2Kind, Item
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -18,19 +17,21 @@ class SecurityGroup(Ec2Kind):
     describe, items, id_field = "describe_security_groups", "SecurityGroups", "GroupId"
     id_filter, resource_type = "group-id", "security-group"
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+    def properties(self, item: Item) -> dict[str, Value]:
+        owner = item.get("OwnerId", "")
         return {
+            "arn": self.arn(f"security-group/{self.id_of(item)}", account=owner),
             "name": item["GroupName"],
             "description": item.get("Description", ""),
             "vpcId": item.get("VpcId", ""),
-            "ownerId": item.get("OwnerId", ""),
+            "ownerId": owner,
         }
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("create_security_group"):
             id_ = self.client.create_security_group(
                 GroupName=inputs["name"],
-                Description=inputs["description"],
+                Description=inputs.get("description", self.rules.defaults["description"]),
                 VpcId=inputs["vpcId"],
                 TagSpecifications=self.specification(inputs),
             )["GroupId"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.aws.kinds.common import Ec2Kind, Item
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -18,10 +18,14 @@ class Rule(Ec2Kind):
     id_filter, resource_type = "security-group-rule-id", "security-group-rule"
     egress = False
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+    def alive(self, item: Item) -> bool:
+        return bool(item.get("IsEgress", self.egress)) == self.egress
+
+    def properties(self, item: Item) -> dict[str, Value]:
         found: dict[str, Value] = {
             "securityGroupId": item["GroupId"],
             "securityGroupRuleId": item["SecurityGroupRuleId"],
+            "arn": self.arn(f"security-group-rule/{self.id_of(item)}", account=item.get("GroupOwnerId", "")),
             "ipProtocol": str(item["IpProtocol"]),
             "cidrIpv4": item.get("CidrIpv4"),
             "cidrIpv6": item.get("CidrIpv6"),
@@ -70,10 +74,9 @@ class Rule(Ec2Kind):
         return self.settled(call, made["SecurityGroupRuleId"], inputs)
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
-        self.client.modify_security_group_rules(
-            GroupId=inputs["securityGroupId"],
-            SecurityGroupRules=[{"SecurityGroupRuleId": known.id, "SecurityGroupRule": self._request(inputs)}],
-        )
+        if self.differs(known, inputs, *(self.rules.inputs - {"tags"})):
+            rule = {"SecurityGroupRuleId": known.id, "SecurityGroupRule": self._request(inputs)}
+            self.client.modify_security_group_rules(GroupId=inputs["securityGroupId"], SecurityGroupRules=[rule])
 
     def remove(self, call: Call, known: Known) -> None:
         revoke = (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from rehost.providers.aws.kinds.common import Ec2Kind
+from rehost.providers.aws.kinds.common import Ec2Kind, Item, given
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -18,14 +17,24 @@ class Volume(Ec2Kind):
     describe, items, id_field = "describe_volumes", "Volumes", "VolumeId"
     id_filter, resource_type = "volume-id", "volume"
 
-    def properties(self, item: Mapping[str, Any]) -> dict[str, Value]:
+    def alive(self, item: Item) -> bool:
+        return item.get("State") != "deleted"
+
+    def properties(self, item: Item) -> dict[str, Value]:
+        made = item.get("CreateTime")
         return {
+            "arn": self.arn(f"volume/{self.id_of(item)}"),
             "availabilityZone": item["AvailabilityZone"],
+            "createTime": made.isoformat() if made else "",
             "size": item["Size"],
             "type": item.get("VolumeType", ""),
             "encrypted": item.get("Encrypted", False),
             "iops": item.get("Iops", 0),
-            "state": item.get("State", ""),
+            "throughput": item.get("Throughput", 0),
+            "kmsKeyId": item.get("KmsKeyId", ""),
+            "snapshotId": item.get("SnapshotId", ""),
+            "multiAttachEnabled": item.get("MultiAttachEnabled", False),
+            "outpostArn": item.get("OutpostArn", ""),
         }
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
@@ -33,20 +42,29 @@ class Volume(Ec2Kind):
             id_ = self.client.create_volume(
                 ClientToken=call.client_token,
                 AvailabilityZone=inputs["availabilityZone"],
-                Size=inputs["size"],
                 VolumeType=inputs.get("type", "gp3"),
                 Encrypted=bool(inputs.get("encrypted", True)),
                 TagSpecifications=self.specification(inputs),
+                **given(
+                    inputs,
+                    Size="size",
+                    Iops="iops",
+                    Throughput="throughput",
+                    KmsKeyId="kmsKeyId",
+                    SnapshotId="snapshotId",
+                ),
             )["VolumeId"]
         call.made(id_)
-        call.poll(lambda: (self.one(id_) or {}).get("State") in ("available", "in-use"), f"{id_} to be available")
+        self.until(call, id_, lambda item: item.get("State") in ("available", "in-use"), "available")
         return self.settled(call, id_, inputs)
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
-        if self.differs(known, inputs, "size") or self.differs(known, inputs, "type"):
-            self.client.modify_volume(VolumeId=known.id, Size=inputs["size"], VolumeType=inputs.get("type", "gp3"))
-            call.poll(lambda: (self.one(known.id) or {}).get("Size") == inputs["size"], f"{known.id} to grow")
+        if self.differs(known, inputs, "size", "type", "iops", "throughput"):
+            wanted = given(inputs, Size="size", VolumeType="type", Iops="iops", Throughput="throughput")
+            self.client.modify_volume(VolumeId=known.id, **wanted)
+            # Which of them the volume shows while it is still being optimized is the new ones.
+            self.until(call, known.id, lambda item: all(item.get(k) == v for k, v in wanted.items()), "changed")
 
     def remove(self, call: Call, known: Known) -> None:
         self.client.delete_volume(VolumeId=known.id)
-        call.poll(lambda: (self.one(known.id) or {"State": "deleted"})["State"] == "deleted", f"{known.id} to go")
+        self.until_gone(call, known.id)

@@ -5,67 +5,65 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import from_tags, mark, to_tags
-from rehost.providers.base import described
+from rehost.providers.aws.kinds.common import AwsKind, Item, chunks, from_tags, mark, to_tags
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
-from rehost.stacks.ports import Call, KindRules, Known, Live
+from rehost.stacks.ports import Call, Known, Live
 
 
-class Zone:
+class Zone(AwsKind):
     """A hosted zone. Its caller reference is the step's token: repeating the call makes no second one."""
 
-    def __init__(self, clients: Mapping[str, Any], rules: KindRules) -> None:
-        self.client: Any = clients["route53"]
-        self.rules = rules
+    token = "aws:route53/zone:Zone"
+    service, id_field = "route53", "Id"
 
-    def _all(self) -> list[dict[str, Any]]:
+    def id_of(self, item: Item) -> str:
+        return str(item["Id"]).rsplit("/", 1)[-1]
+
+    def _all(self) -> list[Item]:
         with guarded("list_hosted_zones"):
-            pages = self.client.get_paginator("list_hosted_zones").paginate()
-            return [zone for page in pages for zone in page["HostedZones"]]
+            return [
+                z
+                for page in self.client.get_paginator("list_hosted_zones").paginate()
+                for z in page["HostedZones"]
+            ]
 
-    def _tags(self, ids: Sequence[str]) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
-        for start in range(0, len(ids), 10):
+    def _with_tags(self, zones: Sequence[Item]) -> list[Item]:
+        found: dict[str, Any] = {}
+        for chunk in chunks([self.id_of(zone) for zone in zones], 10):
             with guarded("list_tags_for_resources"):
-                answer = self.client.list_tags_for_resources(
-                    ResourceType="hostedzone", ResourceIds=list(ids[start : start + 10])
-                )
-            found |= {row["ResourceId"]: from_tags(row["Tags"]) for row in answer["ResourceTagSets"]}
-        return found
+                answer = self.client.list_tags_for_resources(ResourceType="hostedzone", ResourceIds=chunk)
+            found |= {row["ResourceId"]: row["Tags"] for row in answer["ResourceTagSets"]}
+        return [{**zone, "Tags": found.get(self.id_of(zone), [])} for zone in zones]
 
-    def _live(self, asked: Mapping[str, Value], zone: Mapping[str, Any], tags: Mapping[str, str]) -> Live:
-        id_ = zone["Id"].rsplit("/", 1)[-1]
-        with guarded("get_hosted_zone"):
-            detail = self.client.get_hosted_zone(Id=id_)
-        outputs: dict[str, Value] = {
-            "name": zone["Name"].rstrip("."),
-            "comment": (zone.get("Config") or {}).get("Comment", ""),
-            "zoneId": id_,
-            "nameServers": sorted(detail.get("DelegationSet", {}).get("NameServers", [])),
-            "tags": dict(tags),
-            "tagsAll": dict(tags),
-        }
-        return Live(id_, described(self.rules, asked, outputs), outputs)
+    def select(self, ids: Sequence[str]) -> list[Item]:
+        return self._with_tags([zone for zone in self._all() if self.id_of(zone) in ids])
 
-    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        zones = {zone["Id"].rsplit("/", 1)[-1]: zone for zone in self._all()}
-        tags = self._tags([item.id for item in known if item.id in zones])
-        return [
-            self._live(item.inputs, zones[item.id], tags.get(item.id, {})) if item.id in zones else None
-            for item in known
-        ]
+    def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
+        return self._with_tags([zone for zone in self._all() if zone["Name"].rstrip(".") == inputs["name"]])
+
+    def tags(self, item: Item) -> dict[str, str]:
+        return from_tags(item["Tags"])
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        named = [zone for zone in self._all() if zone["Name"].rstrip(".") == inputs["name"]]
-        tags = self._tags([zone["Id"].rsplit("/", 1)[-1] for zone in named])
-        for zone in named:
-            id_ = zone["Id"].rsplit("/", 1)[-1]
+        for zone in self.twins(inputs):
             ours = str(zone.get("CallerReference", "")).startswith(mark(inputs) + "-")
-            if ours or tags.get(id_, {}).get("rehost-id") == mark(inputs):
-                return self._live(inputs, zone, tags.get(id_, {}))
+            if ours or self.tags(zone).get("rehost-id") == mark(inputs):
+                return self.live(inputs, zone)
         return None
+
+    def properties(self, item: Item) -> dict[str, Value]:
+        id_ = self.id_of(item)
+        with guarded("get_hosted_zone"):
+            servers = list(self.client.get_hosted_zone(Id=id_).get("DelegationSet", {}).get("NameServers", []))
+        return {
+            "arn": f"arn:{self.client.meta.partition}:route53:::hostedzone/{id_}",
+            "name": item["Name"].rstrip("."),
+            "comment": (item.get("Config") or {}).get("Comment", ""),
+            "zoneId": id_,
+            "nameServers": sorted(servers),
+            "primaryNameServer": servers[0] if servers else "",
+        }
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("create_hosted_zone"):
@@ -73,36 +71,22 @@ class Zone:
                 Name=inputs["name"],
                 # The mark in the reference is how a lost create is known before it could be tagged.
                 CallerReference=f"{mark(inputs)}-{call.client_token}",
-                HostedZoneConfig={"Comment": inputs.get("comment", "")},
+                HostedZoneConfig={"Comment": inputs.get("comment", self.rules.defaults["comment"])},
             )
-            id_ = made["HostedZone"]["Id"].rsplit("/", 1)[-1]
+            id_ = self.id_of(made["HostedZone"])
             call.made(id_)
-            self.client.change_tags_for_resource(
-                ResourceType="hostedzone", ResourceId=id_, AddTags=to_tags(inputs.get("tags"))
-            )
-        live = self.read([Known("", id_, inputs, {})])[0]
-        assert live is not None
-        return live
+            self.tag(id_, inputs.get("tags") or {})
+        return self.settled(call, id_, inputs)
 
-    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
-        old, new = known.inputs.get("tags") or {}, inputs.get("tags") or {}
-        with guarded("update_hosted_zone"):
-            if known.inputs.get("comment") != inputs.get("comment"):
-                self.client.update_hosted_zone_comment(Id=known.id, Comment=inputs.get("comment", ""))
-            if old != new:
-                request: dict[str, Any] = {"AddTags": to_tags(new)}
-                if set(old) - set(new):
-                    request["RemoveTagKeys"] = sorted(set(old) - set(new))
-                self.client.change_tags_for_resource(ResourceType="hostedzone", ResourceId=known.id, **request)
-        live = self.read([Known(known.urn, known.id, inputs, {})])[0]
-        if live is None:
-            raise ProviderError(f"zone {known.id} is gone", reason=Reason.NOT_FOUND)
-        return live
+    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
+        self.client.change_tags_for_resource(ResourceType="hostedzone", ResourceId=id_, AddTags=to_tags(tags))
 
-    def delete(self, call: Call, known: Known) -> None:
-        try:
-            with guarded("delete_hosted_zone"):
-                self.client.delete_hosted_zone(Id=known.id)
-        except ProviderError as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
+    def untag(self, id_: str, keys: list[str]) -> None:
+        self.client.change_tags_for_resource(ResourceType="hostedzone", ResourceId=id_, RemoveTagKeys=keys)
+
+    def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        if self.differs(known, inputs, "comment"):
+            self.client.update_hosted_zone_comment(Id=known.id, Comment=inputs.get("comment", ""))
+
+    def remove(self, call: Call, known: Known) -> None:
+        self.client.delete_hosted_zone(Id=known.id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rehost.providers.base import described
 from rehost.providers.botoerrors import guarded
+from rehost.providers.s3settings import not_empty
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live
@@ -55,12 +56,5 @@ class S3Bucket:
             with guarded("delete_bucket"):
                 self.clients["s3"].delete_bucket(Bucket=known.id)
         except ProviderError as error:
-            if error.code == "BucketNotEmpty":
-                raise ProviderError(
-                    f"the bucket {known.id} is not empty",
-                    reason=Reason.FAILED,
-                    code=error.code,
-                    fix="name the bucket with --delete-data, or move its objects away",
-                ) from error
             if error.reason is not Reason.NOT_FOUND:
-                raise
+                raise not_empty(error, known.id) from error
