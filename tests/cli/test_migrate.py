@@ -53,8 +53,11 @@ def bucket(folder: Path, target: str) -> tuple[Any, str]:
     rows = state["deployment"]["resources"]
     name = next(r["id"] for r in rows if r["type"].endswith((":Bucket", ":S3Bucket")))
     make: Any = boto3.client
-    url = env["AWS_ENDPOINT_URL"] if target == "aws" else env["HETZNER_S3_ENDPOINT"]
-    client = make("s3", endpoint_url=url, region_name="fsn1", aws_access_key_id="a", aws_secret_access_key="b")
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    if target == "hetzner":
+        names = ("HETZNER_S3_ENDPOINT", "HETZNER_S3_ACCESS_KEY", "HETZNER_S3_SECRET_KEY")
+    url, key, secret = (env[variable] for variable in names)
+    client = make("s3", endpoint_url=url, region_name="fsn1", aws_access_key_id=key, aws_secret_access_key=secret)
     return client, name
 
 

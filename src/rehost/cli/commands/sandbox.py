@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +21,7 @@ _folder = click.option(
     default=None,
     help="The sandbox's folder; default: .rehost-sandbox here.",
 )
+_format = click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
 
 
 @click.group(help="Stand-ins for the providers on loopback.")
@@ -39,9 +43,8 @@ def up(folder: Path | None) -> None:
     where = _chosen(folder)
     was = control.record(where)
     running = control.up(where)
-    click.echo(
-        f"the sandbox is {'up already' if was else 'up'} (process {running['pid']}, logs in {where / 'logs'})"
-    )
+    word = "up already" if was and was["pid"] == running["pid"] else "up"
+    click.echo(f"the sandbox is {word} (process {running['pid']}, logs in {where / 'logs'})")
     click.echo('point any tool at it with: eval "$(rehost sandbox env)"', err=True)
 
 
@@ -53,19 +56,40 @@ def down(folder: Path | None) -> None:
     click.echo("the sandbox is down" if control.down(_chosen(folder)) else "no sandbox was running")
 
 
-@command.command(help="Say whether the stand-ins run; leaves with 1 if not.")
+@command.command(help="Say what runs, where and since when; leaves with 1 if nothing runs or a part has died.")
 @_folder
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
+@_format
 def status(folder: Path | None, format_: str) -> None:
     from rehost.providers.sandbox import control
 
-    running = control.record(_chosen(folder))
-    if format_ == "json":
-        click.echo(json.dumps({"format_version": 1, "up": running is not None, "pid": (running or {}).get("pid")}))
-    else:
-        click.echo(f"up (process {running['pid']})" if running else "down")
+    where = _chosen(folder)
+    running = control.record(where)
     if running is None:
+        document: Any = {"format_version": 1, "up": False, "pid": None, "parts": {}}
+        click.echo(json.dumps(document) if format_ == "json" else "down")
         sys.exit(Exit.FAILED)
+    ended = [part for part in running["parts"].values() if part["ended"]]
+    if format_ == "json":
+        shown = {key: value for key, value in running.items() if key != "environment"}
+        click.echo(json.dumps({**shown, "up": not ended}))
+    else:
+        click.echo(f"up since {_moment(running['since'])} (process {running['pid']}, logs in {where / 'logs'})")
+        click.echo(f"state is {'kept' if running['keep'] else 'forgotten at the end'}")
+        for part in running["parts"].values():
+            click.echo(f"  {part['title']:<24}{_state(part)}")
+    if ended:
+        sys.exit(Exit.FAILED)
+
+
+def _state(part: Mapping[str, Any]) -> str:
+    if part["ended"]:
+        return f"ended ({part['ended']}); rehost sandbox down, then up"
+    again = f", started again {part['restarts']} times" if part["restarts"] else ""
+    return f"http://{part['address']}  process {part['pid']}  since {_moment(part['since'])}{again}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 @command.command(help="Print the variables that point any tool at the stand-ins.")
@@ -78,6 +102,81 @@ def env(folder: Path | None, format_: str) -> None:
     if format_ == "json":
         click.echo(json.dumps(variables, indent=2))
         return
-    prefix = "export " if format_ == "shell" else ""
     for name, value in variables.items():
-        click.echo(f"{prefix}{name}={shlex.quote(value)}")
+        if format_ == "dotenv":
+            click.echo(f"{name}={value}")
+        elif value:
+            click.echo(f"export {name}={shlex.quote(value)}")
+        else:
+            click.echo(f"unset {name}")
+
+
+@command.command(
+    help="Make calls slow or let them fail.\n\n"
+    "A rule holds for the calls that match --call: an operation (RunInstances, s3:Put*, 'POST /servers*').\n\n"
+    "throttle and error answer as the API itself does; timeout_before closes the connection without an effect, "
+    "timeout_after does so after the effect; latency waits --seconds; stale hides from reads what is younger."
+)
+@_folder
+@_format
+@click.option(
+    "--provider", type=click.Choice(["aws", "hetzner", "objects"]), help="Which stand-in; objects is Hetzner's S3."
+)
+@click.option("--call", "call_", help="A pattern of operations.")
+@click.option(
+    "--do", type=click.Choice(["latency", "throttle", "error", "timeout_before", "timeout_after", "stale"])
+)
+@click.option("--seconds", type=click.FloatRange(min=0), help="How long (latency, time-outs, stale).")
+@click.option("--times", type=click.IntRange(min=1), help="For so many calls; default: until --clear.")
+@click.option("--share", type=click.FloatRange(min=0, max=1, min_open=True), help="The part of the calls it hits.")
+@click.option("--after", type=click.IntRange(min=0), help="So many matching calls go through first.")
+@click.option("--code", help="The error code; default: the usual one.")
+@click.option(
+    "--http-status", "status_", type=click.IntRange(400, 599), help="The HTTP status; default: the usual one."
+)
+@click.option("--seed", type=int, help="For --share: another seed, other calls.")
+@click.option("--list", "list_", is_flag=True, help="Show the rules in force.")
+@click.option("--clear", is_flag=True, help="Drop the rules.")
+def fault(
+    folder: Path | None,
+    format_: str,
+    provider: str | None,
+    call_: str | None,
+    do: str | None,
+    status_: int | None,
+    list_: bool,
+    clear: bool,
+    **given: Any,
+) -> None:
+    from rehost.providers.sandbox.control import PROVIDERS, ask
+
+    where = _chosen(folder)
+    chosen = [provider] if provider else list(PROVIDERS)
+    if list_ or clear:
+        if (list_ and clear) or call_ or do:
+            raise click.UsageError("--list and --clear stand alone, with --provider at most")
+        found = {name: ask(where, name, "DELETE" if clear else "GET", "/_sandbox/faults") for name in chosen}
+    else:
+        if not (provider and call_ and do):
+            raise click.UsageError("a rule needs --provider, --call and --do; or give --list or --clear")
+        rule = {"call": call_, "do": do, "status": status_, **given}
+        rule = {key: value for key, value in rule.items() if value is not None}
+        found = {provider: ask(where, provider, "POST", "/_sandbox/faults", rule)}
+    if format_ == "json":
+        click.echo(json.dumps({"format_version": 1, "providers": found}))
+        return
+    for name, answer in found.items():
+        if clear:
+            click.echo(f"{name}: {answer['dropped']} rules dropped")
+        for row in answer.get("rules", []):
+            click.echo(f"{name}: {_rule(row)}")
+
+
+def _rule(row: Mapping[str, Any]) -> str:
+    words = [f"{row['id']}. {row['do']} {row['call']}"]
+    words += [f"{row['seconds']:g} s"] if row["seconds"] else []
+    words += [f"{row['times']} times"] if row["times"] else []
+    words += [f"{row['share']:.0%} of the calls"] if row["share"] < 1 else []
+    words += [f"after {row['after']}"] if row["after"] else []
+    words += [row["code"]] if row["code"] else []
+    return ", ".join(words) + f" ({row['hits']} of {row['matched']} calls hit)"

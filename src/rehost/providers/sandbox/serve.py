@@ -1,101 +1,223 @@
-"""The process behind `rehost sandbox up`: serves every stand-in on loopback until its parent pipe or a signal
-ends it. Run as a module with the sandbox's folder."""
+"""The process behind `rehost sandbox up`: starts every stand-in on loopback, watches over them, and ends them with
+itself. Run as a module with the sandbox's folder; reads its settings as a line of JSON from standard input.
+
+A stand-in that dies is started again where its state is kept. Where it is not, what it held is gone: then it stays
+ended and `status` says so, as an empty cloud in its place would look like a disaster.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
-import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import uuid
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from werkzeug.serving import make_server
+from rehost.providers.sandbox.environment import Secrets, environment
+
+TITLES = {"aws": "AWS", "objects": "Hetzner Object Storage", "hcloud": "Hetzner Cloud API"}
+RESTARTS = 5
+"""A stand-in that died so often is not started again."""
+POLL_SECONDS = 0.2
+END_SECONDS = 20.0
+"""A stand-in has so long to write its state and leave."""
 
 
-def _app(kind: str, token: str) -> Any:
-    if kind == "hcloud":
-        from rehost.providers.sandbox.hcloud_api import HcloudApi
+@dataclass
+class Part:
+    """One stand-in's process."""
 
-        return HcloudApi({token: "sandbox"}, action_seconds=0.1, rate_limit=36_000)
-    # The images that the catalog knows, with their real owners and names; read when moto is imported.
-    os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).parent / "data" / "amis.json")
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    kind: str
+    listener: socket.socket
+    address: str
+    """Host and port."""
+    process: subprocess.Popen[str] | None = None
+    since: float = 0.0
+    restarts: int = 0
+    ended: str = ""
 
-    return DomainDispatcherApplication(create_backend_app)
+    def shown(self) -> dict[str, Any]:
+        """As the record has it."""
+        return {
+            "title": TITLES[self.kind],
+            "address": self.address,
+            "pid": self.process.pid if self.process and not self.ended else None,
+            "since": self.since,
+            "restarts": self.restarts,
+            "ended": self.ended,
+        }
 
 
-def part(kind: str, token: str) -> None:
-    """Serve one stand-in; says its port on stdout, ends when stdin does."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, _app(kind, token), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdout.write(f"{server.port}\n")
-    sys.stdout.flush()
-    # The pipe closes when the supervisor is gone, however it went.
-    sys.stdin.read()
-    os._exit(0)
+class Supervisor:
+    """All stand-ins of one folder."""
 
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder, self.keep, self.realism = folder, bool(settings["keep"]), list(settings["realism"])
+        kept = self._kept()
+        self.secrets = Secrets(**kept["secrets"]) if kept else _fresh()
+        ports = kept.get("ports", {})
+        self.parts: dict[str, Part] = {}
+        for kind in TITLES:
+            listener = _listen(ports.get(kind, 0))
+            self.parts[kind] = Part(kind, listener, f"127.0.0.1:{listener.getsockname()[1]}")
+        self.started = time.time()
 
-def supervise(folder: Path) -> None:
-    """Start the parts, write `sandbox.json` once all answer, wait for the end."""
-    token = secrets.token_hex(32)
-    parts: dict[str, subprocess.Popen[str]] = {}
-    ports: dict[str, int] = {}
-    for kind in ("aws", "objects", "hcloud"):
-        with (folder / "logs" / f"{kind}.log").open("ab") as log:
-            parts[kind] = subprocess.Popen(
-                [sys.executable, "-m", __spec__.name if __spec__ else __name__, "part", kind, token],
+    def run(self) -> None:
+        """Serve until a signal."""
+        ended = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        for part in self.parts.values():
+            self._start(part)
+        for part in self.parts.values():
+            self._await(part)
+        if self.keep:
+            ports = {kind: int(part.address.rpartition(":")[2]) for kind, part in self.parts.items()}
+            write_private(self.folder / "kept" / "sandbox.json", {"secrets": asdict(self.secrets), "ports": ports})
+        self._record()
+        while not ended.wait(POLL_SECONDS):
+            for part in self.parts.values():
+                if not part.ended and part.process is not None and part.process.poll() is not None:
+                    self._died(part, part.process.returncode)
+                    self._record()
+        for part in self.parts.values():
+            if part.process is not None and part.process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    part.process.stdin.close()
+        until = time.monotonic() + END_SECONDS
+        for part in self.parts.values():
+            if part.process is not None:
+                try:
+                    part.process.wait(max(0.1, until - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    _say(f"{part.kind} does not end by itself and is killed")
+                    part.process.kill()
+        (self.folder / "sandbox.json").unlink(missing_ok=True)
+
+    def _start(self, part: Part) -> None:
+        with (self.folder / "logs" / f"{part.kind}.log").open("ab") as log:
+            part.process = subprocess.Popen(
+                [sys.executable, "-m", "rehost.providers.sandbox.part"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                pass_fds=(part.listener.fileno(),),
                 text=True,
             )
-    for kind, process in parts.items():
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise SystemExit(f"the stand-in {kind} did not start; see {folder / 'logs' / f'{kind}.log'}")
-        ports[kind] = int(line)
-    record = {
-        "pid": os.getpid(),
-        "environment": {
-            "REHOST_SANDBOX": uuid.uuid4().hex[:12],
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['aws']}",
-            "AWS_ACCESS_KEY_ID": "AKIASANDBOX000000000",
-            "AWS_SECRET_ACCESS_KEY": "sandbox",
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            "HCLOUD_ENDPOINT": f"http://127.0.0.1:{ports['hcloud']}/v1",
-            "HCLOUD_TOKEN": token,
-            "HETZNER_S3_ENDPOINT": f"http://127.0.0.1:{ports['objects']}",
-            "HETZNER_S3_ACCESS_KEY": "sandbox",
-            "HETZNER_S3_SECRET_KEY": "sandbox",
-        },
-    }
-    fresh = folder / "sandbox.json.new"
-    fresh.write_text(json.dumps(record, indent=1))
-    fresh.chmod(0o600)
-    fresh.replace(folder / "sandbox.json")
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
-    (folder / "sandbox.json").unlink(missing_ok=True)
-    for process in parts.values():
-        with contextlib.suppress(OSError):
-            assert process.stdin is not None
-            process.stdin.close()
-        process.wait(5)
+        part.since = time.time()
+        keys = {
+            "aws": {self.secrets.aws_key: self.secrets.aws_secret},
+            "objects": {self.secrets.s3_key: self.secrets.s3_secret},
+            "hcloud": {self.secrets.hcloud_token: "sandbox"},
+        }
+        settings = {
+            "kind": part.kind,
+            "socket": part.listener.fileno(),
+            "keys": keys[part.kind],
+            "rules": [],
+        }
+        assert part.process.stdin is not None
+        part.process.stdin.write(json.dumps(settings) + "\n")
+        part.process.stdin.flush()
+
+    def _await(self, part: Part) -> None:
+        assert part.process is not None and part.process.stdout is not None
+        if part.process.stdout.readline() != "ready\n":
+            log = self.folder / "logs" / f"{part.kind}.log"
+            lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
+            raise SystemExit(f"the stand-in for {TITLES[part.kind]} did not start: {lines[-1]} (see {log})")
+
+    def _died(self, part: Part, code: int) -> None:
+        how = f"killed by signal {-code}" if code < 0 else f"left with code {code}"
+        _say(f"{part.kind} {how}")
+        if not self.keep or part.restarts >= RESTARTS:
+            part.ended = how
+            # Callers are refused from now on rather than left waiting.
+            part.listener.close()
+            return
+        part.restarts += 1
+        self._start(part)
+
+    def _kept(self) -> dict[str, Any]:
+        if not self.keep:
+            return {}
+        (self.folder / "kept").mkdir(mode=0o700, exist_ok=True)
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "kept" / "sandbox.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def _record(self) -> None:
+        record = {
+            "format_version": 1,
+            "pid": os.getpid(),
+            "since": self.started,
+            "keep": self.keep,
+            "realism": self.realism,
+            "parts": {kind: part.shown() for kind, part in self.parts.items()},
+            "environment": environment(self.secrets, **{k: part.address for k, part in self.parts.items()}),
+        }
+        write_private(self.folder / "sandbox.json", record)
+
+
+def write_private(path: Path, data: Any) -> None:
+    """Write JSON whole or not at all, for its owner's eyes."""
+    fresh = path.with_name(path.name + ".new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(data, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _fresh() -> Secrets:
+    return Secrets(
+        sandbox=secrets.token_hex(6),
+        aws_key="AKIASANDBOX" + secrets.token_hex(5)[:9].upper(),
+        aws_secret=secrets.token_hex(20),
+        hcloud_token=secrets.token_hex(32),
+        s3_key="SANDBOX" + secrets.token_hex(7)[:13].upper(),
+        s3_secret=secrets.token_hex(20),
+    )
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on loopback, on the port of before unless somebody else took it."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        _say(f"port {port} can't be had again ({error.strerror}); another is taken")
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(512)
+    return listener
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+def main() -> None:
+    """Hold the folder's lock for as long as this process lives: that is how others see that it does."""
+    folder = Path(sys.argv[1])
+    settings = json.loads(sys.stdin.readline())
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Supervisor(folder, settings).run()
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "part":
-        part(sys.argv[2], sys.argv[3])
-    else:
-        supervise(Path(sys.argv[2]))
+    main()

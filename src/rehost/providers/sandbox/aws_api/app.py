@@ -1,0 +1,57 @@
+"""The AWS stand-in: signatures are checked, then moto answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rehost.providers.sandbox.aws_api.dialect import AwsDialect
+from rehost.providers.sandbox.aws_api.signature import Signatures
+from rehost.providers.sandbox.wire import App, Environ
+
+
+def moto_app() -> App:
+    """All of moto, dispatching by service. What it holds belongs to the process."""
+    # The images that the catalog knows, with their real owners and names; read when moto is imported.
+    os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).parents[1] / "data" / "amis.json")
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    app: App = DomainDispatcherApplication(create_backend_app)
+    return app
+
+
+class AwsApi:
+    """The APIs for whoever has one of the keys (id to secret), or keys that were made through IAM or STS."""
+
+    def __init__(self, keys: dict[str, str], *, clock: Callable[[], float] | None = None) -> None:
+        self.dialect = AwsDialect()
+        self._app = moto_app()
+        self._keys = dict(keys)
+        self._signatures = Signatures(self._secret, **({"clock": clock} if clock else {}))
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").startswith("/moto-api/"):
+            return self._app(environ, start_response)
+        call = self.dialect.call(environ)
+        refusal = self._signatures.refuse(call, environ)
+        if refusal is not None:
+            return refusal.send(start_response)
+        return self._app(environ, start_response)
+
+    def _secret(self, key_id: str) -> str | None:
+        if key_id in self._keys:
+            return self._keys[key_id]
+        from moto.core.models import DEFAULT_ACCOUNT_ID
+        from moto.iam.models import iam_backends
+        from moto.sts.models import sts_backends
+
+        for user in iam_backends[DEFAULT_ACCOUNT_ID]["aws"].users.values():
+            for key in user.access_keys:
+                if key.access_key_id == key_id and key.status == "Active":
+                    return str(key.secret_access_key)
+        for role in sts_backends[DEFAULT_ACCOUNT_ID]["aws"].assumed_roles:
+            if role.access_key_id == key_id:
+                return str(role.secret_access_key)
+        return None

@@ -1,0 +1,118 @@
+"""What the stand-ins share at the edge of HTTP: a named call, an answer, and ways to end a connection."""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from werkzeug.test import run_wsgi_app
+
+Environ = dict[str, Any]
+App = Callable[[Environ, Any], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request by the name that the API's own documentation gives it."""
+
+    service: str
+    """The API: ec2, s3, route53, ... or hcloud."""
+    operation: str
+    """`RunInstances`, `PutObject`, or `POST /servers`."""
+    protocol: str = ""
+    """How errors are written: ec2, query, rest-xml, s3, json, rest-json, hcloud."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of a form or query string."""
+
+    @property
+    def name(self) -> str:
+        """`ec2:RunInstances`."""
+        return f"{self.service}:{self.operation}"
+
+
+@dataclass
+class Answer:
+    """A whole response."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def send(self, start_response: Any) -> Iterable[bytes]:
+        """Answer a WSGI request."""
+        kept = [(name, value) for name, value in self.headers if name.lower() != "content-length"]
+        start_response(
+            f"{self.status} {_REASONS.get(self.status, 'Answer')}",
+            [*kept, ("Content-Length", str(len(self.body)))],
+        )
+        return [self.body]
+
+
+_REASONS = {
+    200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict",
+    412: "Precondition Failed", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
+}  # fmt: skip
+
+
+class Dialect(Protocol):
+    """How one family of APIs names its calls and words its failures."""
+
+    def call(self, environ: Environ) -> Call:
+        """The call that a request is. The request can still be read afterwards."""
+        ...
+
+    def failure(self, call: Call, kind: str, code: str, status: int, message: str) -> Answer:
+        """A refusal in the API's own shape. `kind` is throttle or error; empty fields mean the usual ones."""
+        ...
+
+    def born(self, call: Call, environ: Environ, answer: Answer) -> set[str]:
+        """Names of what a call made."""
+        ...
+
+    def veil(self, call: Call, environ: Environ, answer: Answer, hidden: set[str]) -> Answer:
+        """The answer to a read as it was before the hidden things were made."""
+        ...
+
+
+def body(environ: Environ) -> bytes:
+    """The whole request body; it stays readable for the application."""
+    kept = environ.get("rehost.body")
+    if kept is None:
+        # What is sent in chunks has an end of its own.
+        size = -1 if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
+        kept = environ["wsgi.input"].read(size)
+        environ["rehost.body"] = kept
+    environ["wsgi.input"] = io.BytesIO(kept)
+    return bytes(kept)
+
+
+def drain(environ: Environ) -> None:
+    """Read what the client still sends, so that it gets to see an early answer."""
+    if "rehost.body" in environ:
+        return
+    left = int(environ.get("CONTENT_LENGTH") or 0)
+    while left > 0:
+        chunk = environ["wsgi.input"].read(min(left, 1 << 20))
+        if not chunk:
+            return
+        left -= len(chunk)
+
+
+def run(app: App, environ: Environ) -> Answer:
+    """The application's whole answer."""
+    chunks, status, headers = run_wsgi_app(app, environ, buffered=True)
+    return Answer(int(status.split()[0]), [(k, v) for k, v in headers], b"".join(chunks))
+
+
+def hang_up(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Close the connection without an answer."""
+    connection = environ.get("werkzeug.socket")
+    if connection is None:
+        raise ConnectionAbortedError("closed without an answer")
+    connection.shutdown(socket.SHUT_RDWR)
+    # The server writes this to a closed connection and notices.
+    start_response("500 Closed", [])
+    return [b"closed"]
