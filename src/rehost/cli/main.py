@@ -76,7 +76,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = Exit.FAILED
-    except Exception as error:  # noqa: BLE001 - a fault of ours: said in a line, told whole when asked
+    except Exception as error:  # a fault of ours: said in a line, told whole when asked
         if os.environ.get("REHOST_DEBUG"):
             raise
         show_error(
