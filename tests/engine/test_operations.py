@@ -9,6 +9,7 @@ from rehost.providers.memory.adapter import MemoryAdapter
 from rehost.providers.memory.cloud import Faults, MemoryCloud
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.engine.clock import Clock
+from rehost.stacks.engine.embedded import Outcome
 from rehost.stacks.engine.events import Event, StepBegan, StepDone
 from rehost.stacks.model import Stack
 from rehost.stacks.state import Passphrase, file_store
@@ -47,3 +48,27 @@ def test_calls_that_lock_the_same_thing_are_not_made_at_once_and_others_are(tmp_
     assert outcome.word == "done"
     assert watch.most["memory:index/subnet:Subnet"] == 1
     assert watch.most["memory:index/bucket:Bucket"] == 3
+
+
+def resized(tmp_path: Path, cloud: MemoryCloud, cpu: int, watch: Watch) -> Outcome:
+    fields = {"stack": "plaza", "targets": {"here": {"provider": "memory"}}}
+    stack = Stack.model_validate({**fields, "servers": {"app": {"count": 3, "size": {"cpu": cpu}}}})
+    store, adapter = file_store(tmp_path, Passphrase(None)), MemoryAdapter(cloud=cloud)
+    clock = Clock(pace=200)
+    return Deployment(stack, stack.targets["here"], adapter, store, {}, clock=clock, emit=watch).deploy()[1]
+
+
+def test_servers_of_a_group_are_restarted_one_after_the_other(tmp_path: Path) -> None:
+    cloud, watch = MemoryCloud(Faults(latency=0.03)), Watch()
+    resized(tmp_path, cloud, 1, Watch())
+    assert resized(tmp_path, cloud, 4, watch).done == {"update": 3}
+    assert watch.most == {"memory:index/server:Server": 1}
+
+
+def test_a_restart_that_fails_leaves_the_rest_of_the_group_running_as_it_was(tmp_path: Path) -> None:
+    cloud = MemoryCloud()
+    resized(tmp_path, cloud, 1, Watch())
+    cloud.faults = Faults(refusals={"update memory:index/server:Server": 1})
+    outcome = resized(tmp_path, cloud, 4, Watch())
+    assert (outcome.word, len(outcome.failed), len(outcome.skipped)) == ("failed", 1, 2)
+    assert resized(tmp_path, cloud, 4, Watch()).done == {"update": 3}

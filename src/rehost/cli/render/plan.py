@@ -21,7 +21,7 @@ from rehost.stacks.ports import Change, Disruption
 MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "=", "same": " "}
 _STYLES = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
 _MEANING = {
-    Disruption.RESTART: "restart: it is off for a while and keeps its data",
+    Disruption.RESTART: "restart: off for a while, data kept; of a group one server after the other",
     Disruption.REPLACE: "replace: removed and made anew; what it held itself is gone",
     Disruption.DATA_LOSS: "data loss: what is stored in it is gone for good",
 }
@@ -120,7 +120,8 @@ class PlanView:
             yield Padding(Text(step.notice, style="yellow"), (0, 0, 0, 12))
         if step.action in (Action.UPDATE, Action.REPLACE) or self._verbose:
             for change in step.changes:
-                yield Padding(_change(change, step), (0, 0, 0, 12))
+                for line in _change(change, step):
+                    yield Padding(line, (0, 0, 0, 12))
 
     def _summary(self) -> RenderResult:
         plan = self._plan
@@ -142,7 +143,7 @@ class PlanView:
             allow = " ".join(f"--delete-data {component}" for component in plan.blocked)
             text = f"{', '.join(plan.blocked)} would lose data; if that is meant, add {allow}"
             table.add_row("Blocked", Text(text, style="bold red"))
-        if self._then and not plan.empty:
+        if self._then and not plan.empty and not plan.blocked:
             table.add_row("Next", self._then)
         yield table
 
@@ -188,13 +189,40 @@ def _told(value: Value) -> str:
     return _short(value)
 
 
-def _change(change: Change, step: Step) -> Text:
+def _change(change: Change, step: Step) -> list[Text]:
     if step.action is Action.CREATE:
-        return Text(f"{change.path}: {_short(change.new)}")
-    text = Text.assemble(f"{change.path}: ", (_short(change.old), "red"), " -> ", (_short(change.new), "green"))
-    if change.replaces:
-        text.append("  (can't change in place)", style="magenta")
-    return text
+        return [Text(f"{change.path}: {_short(change.new)}")]
+    forces = Text("  (can't change in place)" if change.replaces else "", style="magenta")
+    if isinstance(change.old, list) and isinstance(change.new, list):
+        gone, fresh = _apart(change.old, change.new)
+        lines = [Text.assemble(f"{change.path}:", forces)]
+        lines += [Text(f"- {_item(item)}", style="red") for item in gone]
+        lines += [Text(f"+ {_item(item)}", style="green") for item in fresh]
+        return lines if gone or fresh else [Text.assemble(f"{change.path}: another order", forces)]
+    old, new = (_short(change.old), "red"), (_short(change.new), "green")
+    return [Text.assemble(f"{change.path}: ", old, " -> ", new, forces)]
+
+
+def _apart(old: list[Value], new: list[Value]) -> tuple[list[Value], list[Value]]:
+    """What only one of two lists has."""
+    gone, fresh = list(old), []
+    for item in new:
+        if item in gone:
+            gone.remove(item)
+        else:
+            fresh.append(item)
+    return gone, fresh
+
+
+def _item(value: Value) -> str:
+    """One item of a list in a line."""
+    if isinstance(value, dict):
+        if set(value) == {"value"}:
+            return _short(value["value"])
+        return ", ".join(f"{key} {_item(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_item, value))
+    return _short(value)
 
 
 def _short(value: Any) -> str:
@@ -236,7 +264,8 @@ def _row(step: Step) -> str:
     if step.action is Action.CREATE:
         told = _code(brief(step)) if step.changes else ""
     else:
-        told = "<br>".join(f"{_code(f'{c.path}: {_short(c.old)} -> {_short(c.new)}')}" for c in step.changes)
+        lines = [line.plain for change in step.changes for line in _change(change, step)]
+        told = "<br>".join(map(_code, lines))
     worst = "" if step.disruption is Disruption.NONE else f" **{step.disruption.label}**"
     because = "" if step.reason in ("", "new", "the definition changed") else f"{step.reason}<br>"
     action = f"{MARKS[step.action.value]} {step.action.value}{worst}"

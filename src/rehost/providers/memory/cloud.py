@@ -27,6 +27,8 @@ class Faults:
     latency: float = 0.0
     latencies: Mapping[str, float] = field(default_factory=dict)
     """Seconds by `operation token`; wins over `latency`."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """How many calls are refused for good, by `operation token`; counts down."""
     stale: float = 0.0
     """So long after a write, look-ups and reads answer as before it."""
 
@@ -160,6 +162,12 @@ class MemoryCloud:
                 status=429,
                 retry_after=faults.retry_after,
             )
+        with self._lock:
+            refused = faults.refusals.get(key, 0) > 0
+            if refused:
+                faults.refusals[key] -= 1
+        if refused:
+            raise ProviderError("this can't be done", reason=Reason.INVALID, code="invalid_input", status=422)
         if rolls[1] < faults.before:
             raise ProviderError("no answer", reason=Reason.UNCERTAIN, code="timeout")
         return _FaultyCall(rolls[2] < faults.after)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rehost.stacks.graph import Graph, Ref, Value
 from rehost.stacks.plan import Action, Plan, Step
-from rehost.stacks.ports import KindRules
+from rehost.stacks.ports import Disruption, KindRules
 from rehost.stacks.state import State
 
 
@@ -24,6 +25,8 @@ class Operation:
     path: float = 0.0
     locks: frozenset[str] = frozenset()
     """What the call locks at the provider, by id or URN."""
+    rolling: str = ""
+    """The group whose members are interrupted one at a time, and no further one once that failed."""
     waits_for: set[str] = field(default_factory=set)
     releases: list[str] = field(default_factory=list)
 
@@ -40,7 +43,9 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
     def add(key: str, action: str, step: Step) -> None:
         kind = rules(step.type)
         locks = _locks(kind, step, graph, state) if kind.exclusive else frozenset()
-        made[key] = Operation(key, action, step, kind.typical_s, locks=locks)
+        restarts = step.action is Action.UPDATE and step.disruption is Disruption.RESTART
+        rolling = re.sub(r"-\d+$", "", step.component) if restarts else ""
+        made[key] = Operation(key, action, step, kind.typical_s, locks=locks, rolling=rolling)
 
     for step in plan.changing:
         if step.action is Action.DELETE:
@@ -128,6 +133,7 @@ class Ready:
         self._left = {key: len(operation.waits_for) for key, operation in made.items()}
         self._heap: list[tuple[float, str]] = []
         self._locked: set[str] = set()
+        self._rolling: set[str] = set()
         for key, count in self._left.items():
             if count == 0:
                 self._push(key)
@@ -136,13 +142,13 @@ class Ready:
         heapq.heappush(self._heap, (-self._made[key].path, key))
 
     def take(self) -> Operation | None:
-        """The next one to start; None while there is none, or all that could start wait for a lock."""
+        """The next one to start; None while there is none, or all that could start wait for another's end."""
         passed: list[tuple[float, str]] = []
         taken: Operation | None = None
         while self._heap and taken is None:
             entry = heapq.heappop(self._heap)
             operation = self._made[entry[1]]
-            if operation.locks & self._locked:
+            if operation.locks & self._locked or operation.rolling in self._rolling:
                 passed.append(entry)
             else:
                 taken = operation
@@ -150,12 +156,16 @@ class Ready:
             heapq.heappush(self._heap, entry)
         if taken is not None:
             self._locked |= taken.locks
+            if taken.rolling:
+                self._rolling.add(taken.rolling)
         return taken
 
     def ended(self, key: str, *, well: bool) -> None:
         """An operation is over: its locks are free, and if it went well what waited for it can start."""
         operation = self._made[key]
         self._locked -= operation.locks
+        if well:
+            self._rolling.discard(operation.rolling)
         for other in operation.releases if well else ():
             self._left[other] -= 1
             if self._left[other] == 0:
