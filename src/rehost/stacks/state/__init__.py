@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 from rehost.stacks.state.crypt import Crypter, Passphrase
-from rehost.stacks.state.files import FileStore, LockInfo
+from rehost.stacks.state.files import FileStore
 from rehost.stacks.state.journal import Journal
+from rehost.stacks.state.lock import LockInfo
 from rehost.stacks.state.model import Binding, Fact, Intent, ResourceState, State
 from rehost.stacks.state.session import Session
+from rehost.stacks.state.shared import SharedStore
+from rehost.stacks.state.store import Backup, Store, refuse_two_places
 
 __all__ = [
+    "Backup",
     "Binding",
     "Crypter",
     "Fact",
@@ -23,31 +25,14 @@ __all__ = [
     "Passphrase",
     "ResourceState",
     "Session",
+    "SharedStore",
     "State",
     "Store",
     "file_store",
+    "refuse_two_places",
 ]
-
-
-class Store(Protocol):
-    """Where states are kept."""
-
-    url: str
-
-    def targets(self, stack: str) -> list[str]:
-        """Targets that have a state."""
-
-    def read(self, stack: str, target: str) -> State:
-        """The state as it is, without the lock."""
-
-    def open(self, stack: str, target: str, *, command: str) -> AbstractContextManager[Session]:
-        """The state for one writer. Raises Refused while somebody else writes."""
-
-    def unlock(self, stack: str, target: str) -> LockInfo | None:
-        """Forget a holder that can't be running any more; answers who it was."""
 
 
 def file_store(folder: Path, passphrase: Passphrase, *, sandbox: bool = False) -> FileStore:
     """The store beside a stack file. States of a sandbox are kept apart."""
-    base = folder / ".rehost"
-    return FileStore(base / "sandbox" if sandbox else base, passphrase)
+    return FileStore(folder / ".rehost", passphrase, sandbox=sandbox)

@@ -9,44 +9,60 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rehost.stacks.errors import RehostError
-from rehost.stacks.state.crypt import Crypter, decode, encode
+from rehost.stacks.state.crypt import Crypter, Opening, decode, encode
 from rehost.stacks.state.model import State
 
-Write = Callable[[str], None]
-"""Makes text durable behind what was written before; raises RehostError."""
+Write = Callable[[bytes], None]
+"""Makes bytes durable behind what was written before; raises RehostError."""
 
 
-def line(entry: Mapping[str, Any], crypter: Crypter) -> str:
+def line(entry: Mapping[str, Any], crypter: Crypter) -> bytes:
     """An entry as one line: checksum, a blank, compact JSON."""
-    text = encode(entry, crypter)
-    return f"{zlib.crc32(text.encode()):08x} {text}\n"
+    text = encode(entry, crypter).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def replay(text: str, state: State, crypter: Crypter, *, strict: bool, where: str) -> int:
-    """Apply the entries in `text` that build on the state's serial; answers how many characters are whole.
+def replay(data: bytes, state: State, crypter: Crypter, opening: Opening, *, where: str) -> int:
+    """Apply the entries in `data` that build on the state's serial; answers how many bytes are whole.
 
-    A torn end is left out. Raises RehostError for damage before the end.
+    A torn end is left out. Raises RehostError for damage before the end, and for a journal that builds on a
+    later state than this one.
     """
     position = 0
-    for number, row in enumerate(text.splitlines(keepends=True), 1):
-        body = row[9:-1]
-        if not row.endswith("\n") or row[:8] != f"{zlib.crc32(body.encode()):08x}":
-            if position + len(row) < len(text):
+    for number, row in enumerate(data.split(b"\n"), 1):
+        end = position + len(row) + 1
+        body = row[9:]
+        if end > len(data) or row[:8] != b"%08x" % zlib.crc32(body):
+            if end < len(data):
                 raise RehostError(
                     f"{where} is damaged in line {number}",
                     why="its checksum does not fit, and it is not the last line",
                     fix="restore the file from a copy; what it says is needed to find what was made",
                 )
             break
-        bare = json.loads(body)
-        if bare["kind"] == "base":
-            if bare["serial"] != state.serial:
+        entry = decode(body.decode(), crypter, opening)
+        if entry["kind"] == "base":
+            if entry["serial"] > state.serial:
+                raise RehostError(
+                    f"{where} goes on from a later state than the one that is there",
+                    why=f"it builds on number {entry['serial']}, the state is number {state.serial}",
+                    fix="put the state back that was there (`rehost state backups`), or remove the journal "
+                    "if it is not wanted",
+                )
+            if entry["serial"] < state.serial:
                 return 0
-        elif bare["kind"] == "salt":
-            crypter.adopt(bare["salt"])
+        elif entry["kind"] == "salt":
+            crypter.adopt(entry["salt"])
         else:
-            state.apply(decode(body, crypter, strict=strict))
-        position += len(row)
+            try:
+                state.apply(entry)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise RehostError(
+                    f"{where} does not fit its state in line {number}",
+                    why=f"{entry['kind']}: {type(error).__name__} {error}",
+                    fix="one of the two was put back without the other: restore both from one time",
+                ) from error
+        position = end
     state.locked = state.locked or crypter.locked
     return position
 
@@ -60,7 +76,7 @@ class Journal:
         self._write = write
         self._salt = crypter.salt_state
         self._changed = threading.Condition()
-        self._buffer: list[str] = [] if started else [line({"kind": "base", "serial": state.serial}, crypter)]
+        self._buffer: list[bytes] = [] if started else [line({"kind": "base", "serial": state.serial}, crypter)]
         self._queued = 0
         self._durable = 0
         self._writing = False
@@ -105,8 +121,8 @@ class Journal:
                 top = self._queued
             problem: BaseException | None = None
             try:
-                self._write("".join(batch))
-            except BaseException as error:  # noqa: BLE001 - no later entry may be taken for written
+                self._write(b"".join(batch))
+            except BaseException as error:  # kept, so that no later entry is taken for written
                 problem = error
             with self._changed:
                 self._writing = False

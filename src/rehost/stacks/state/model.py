@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rehost.stacks.errors import RehostError
-from rehost.stacks.graph import Secret, Value
+from rehost.stacks.graph import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,7 @@ def _facts(state: State, entry: Mapping[str, Any]) -> None:
 
 
 def _secrets(state: State, entry: Mapping[str, Any]) -> None:
-    for name, value in entry["secrets"].items():
-        state.secrets[name] = value if isinstance(value, Secret) else Secret(value)
+    state.secrets.update(entry["secrets"])
 
 
 def _applying(state: State, entry: Mapping[str, Any]) -> None:
@@ -174,6 +173,17 @@ def _gone(state: State, entry: Mapping[str, Any]) -> None:
     state.resources.pop(entry["urn"], None)
 
 
+def _forget(state: State, entry: Mapping[str, Any]) -> None:
+    """The operator's: a resource, the remains of a replacement (`key`), or an open step (`n`)."""
+    state.resources.pop(entry.get("urn", ""), None)
+    state.replaced.pop(entry.get("key", ""), None)
+    state.pending.pop(entry.get("n", -1), None)
+
+
+def _replaced(state: State, entry: Mapping[str, Any]) -> None:
+    """Another state was about to be put in the place of this one; as long as it is not there, nothing changed."""
+
+
 def _replacing(state: State, entry: Mapping[str, Any]) -> None:
     old = state.resources.pop(entry["urn"])
     state.replaced[f"{old.urn}#{old.id}"] = old
@@ -190,6 +200,7 @@ _HANDLERS = {
     "abandoned": _abandoned,
     "refreshed": _refreshed,
     "gone": _gone,
-    "forget": _gone,
+    "forget": _forget,
+    "replaced": _replaced,
     "replacing": _replacing,
 }

@@ -1,7 +1,8 @@
 """State as Pulumi deployment JSON, version 3 (pulumi/pulumi, sdk/go/common/apitype/core.go).
 
 What Pulumi has no place for (deployment id, binding, facts, components, secrets of the stack) is in the root
-stack resource's outputs under `rehost`, which survive an export and import by Pulumi.
+stack resource's outputs under `rehost`, which survive an export and import by Pulumi. What Pulumi can say and
+rehost can't keep (a protected resource, one that Pulumi only reads) is refused by name.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import Any
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import order
-from rehost.stacks.state.crypt import Crypter, decode, encode
+from rehost.stacks.state.crypt import Crypter, Opening, decode, encode
 from rehost.stacks.state.model import Binding, Fact, Intent, ResourceState, State
 
 ROOT_TYPE = "pulumi:pulumi:Stack"
 _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
+_FEATURES = {"refreshBeforeUpdate", "views", "hooks", "taint", "replaceWith"}
+_MARKS = ("protect", "external", "taint", "retainOnDelete", "deletedWith", "replaceWith", "viewOf", "resourceHooks")
+"""What a resource may carry that would be lost here, and with it what Pulumi's user meant."""
 
 
 def _root_urn(state: State) -> str:
@@ -30,7 +34,10 @@ def _provider(state: State, package: str) -> tuple[str, str]:
     return urn, str(uuid.uuid5(uuid.NAMESPACE_URL, f"{state.deployment}/{package}"))
 
 
-def _resource(state: State, resource: ResourceState, root: str, *, replaced: bool) -> dict[str, Any]:
+def _resource(
+    state: State, resource: ResourceState, root: str, before: set[str], dangling: dict[str, list[str]], key: str = ""
+) -> dict[str, Any]:
+    """One resource. Pulumi takes dependencies only on what stands `before`; others go to `dangling`."""
     made: dict[str, Any] = {
         "urn": resource.urn,
         "custom": True,
@@ -41,10 +48,14 @@ def _resource(state: State, resource: ResourceState, root: str, *, replaced: boo
         "parent": root,
         "provider": "::".join(_provider(state, resource.type.split(":")[0])),
     }
-    if replaced:
+    if key:
         made["delete"] = True
-    if resource.dependencies:
-        made["dependencies"] = sorted(resource.dependencies)
+    known = sorted(before.intersection(resource.dependencies))
+    if known:
+        made["dependencies"] = known
+    if len(known) < len(resource.dependencies):
+        dangling[key or resource.urn] = sorted(set(resource.dependencies) - before)
+    before.add(resource.urn)
     if resource.created:
         made["created"] = resource.created
     if resource.modified:
@@ -52,7 +63,7 @@ def _resource(state: State, resource: ResourceState, root: str, *, replaced: boo
     return made
 
 
-def _own(state: State) -> dict[str, Any]:
+def _own(state: State, dangling: dict[str, list[str]]) -> dict[str, Any]:
     return {
         "deployment": state.deployment,
         "serial": state.serial,
@@ -65,6 +76,7 @@ def _own(state: State) -> dict[str, Any]:
         "secrets": state.secrets,
         "components": {resource.urn: resource.component for resource in state.resources.values()},
         "replaced": {key: resource.component for key, resource in state.replaced.items()},
+        "dangling": dangling,
         "intents": [
             {name: getattr(intent, name) for name in Intent.__dataclass_fields__}
             for intent in state.pending.values()
@@ -76,9 +88,12 @@ def dump(state: State, crypter: Crypter) -> str:
     """The state as JSON text with its secrets sealed; `pulumi stack import` reads it."""
     root = _root_urn(state)
     present = {urn: [d for d in r.dependencies if d in state.resources] for urn, r in state.resources.items()}
-    rows = [_resource(state, state.resources[urn], root, replaced=False) for urn in order(present, present)]
-    olds = [_resource(state, resource, root, replaced=True) for resource in state.replaced.values()]
-    packages = sorted({row["type"].split(":")[0] for row in [*rows, *olds]})
+    before: set[str] = set()
+    dangling: dict[str, list[str]] = {}
+    rows = [_resource(state, state.resources[urn], root, before, dangling) for urn in order(present, present)]
+    olds = [_resource(state, old, root, before, dangling, key) for key, old in sorted(state.replaced.items())]
+    types = [row["type"] for row in [*rows, *olds]] + [intent.type for intent in state.pending.values()]
+    packages = sorted({type_.split(":")[0] for type_ in types})
     providers = []
     for package in packages:
         urn, id_ = _provider(state, package)
@@ -86,7 +101,7 @@ def dump(state: State, crypter: Crypter) -> str:
         providers.append(
             {"urn": urn, "custom": True, "id": id_, "type": type_, "inputs": {}, "outputs": {}, "parent": root}
         )
-    head = {"urn": root, "custom": False, "type": ROOT_TYPE, "outputs": {"rehost": _own(state)}}
+    head = {"urn": root, "custom": False, "type": ROOT_TYPE, "outputs": {"rehost": _own(state, dangling)}}
     lines = [encode(row, crypter) for row in [head, *providers, *rows, *olds]]
     pending = [
         {
@@ -116,17 +131,18 @@ def dump(state: State, crypter: Crypter) -> str:
     return '{"version":3,"deployment":{\n' + ",\n".join(deployment) + "\n}}\n"
 
 
-def parse(text: str, stack: str, target: str, crypter: Crypter, *, strict: bool, where: str) -> State:
-    """State from JSON text. Raises InvalidInput for versions and features that are not known, for damage, and
-    for secrets that can't be read if `strict`."""
+def parse(text: str, stack: str, target: str, crypter: Crypter, opening: Opening, *, where: str) -> State:
+    """State from JSON text: a deployment as `pulumi stack export` writes it, or a checkpoint of Pulumi's file
+    backend. Raises InvalidInput for versions and features that are not known, for damage, and for secrets that
+    can't be read if they are required."""
     try:
         bare = json.loads(text)
-        version, deployment = bare["version"], bare["deployment"]
+        version, deployment = bare["version"], _latest(bare)
         if version not in (3, 4):
             raise InvalidInput(
                 f"{where} is of version {version} of Pulumi's format", fix="versions 3 and 4 are read: convert it"
             )
-        unknown = sorted(set(bare.get("features") or []) - {"refreshBeforeUpdate", "views", "hooks", "taint"})
+        unknown = sorted(set(bare.get("features") or []) - _FEATURES)
         if unknown:
             raise InvalidInput(
                 f"{where} uses features that are not known: {', '.join(unknown)}", fix="use a newer version"
@@ -139,39 +155,60 @@ def parse(text: str, stack: str, target: str, crypter: Crypter, *, strict: bool,
             )
         if keeper:
             crypter.adopt(keeper["state"]["salt"])
-            deployment = decode(text, crypter, strict=strict)["deployment"]
-        return _state(deployment, stack, target, crypter)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            deployment = _latest(decode(text, crypter, opening))
+        return _state(deployment, stack, target, crypter, where)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InvalidInput(
             f"{where} is not a state that can be read",
             why=f"{type(error).__name__}: {error}",
-            fix="a backup of it is in the folder backups beside it",
+            fix="if it was one, put a backup of it back (`rehost state backups`)",
         ) from error
 
 
-def _state(deployment: Mapping[str, Any], stack: str, target: str, crypter: Crypter) -> State:
+def _latest(bare: Mapping[str, Any]) -> dict[str, Any]:
+    """The deployment in either form of the file; an empty one for a stack that never held anything."""
+    found = bare["deployment"] if "deployment" in bare else bare["checkpoint"].get("latest") or {}
+    if not isinstance(found, dict):
+        raise TypeError("the deployment is no object")
+    return found
+
+
+def _refuse_marks(row: Mapping[str, Any], where: str) -> None:
+    marks = [mark for mark in _MARKS if row.get(mark)]
+    if marks:
+        raise InvalidInput(
+            f"{where} uses what rehost can't keep: {', '.join(marks)} of {row['urn']}",
+            why="it would be lost at the next write, and the resource treated as any other",
+            fix="take it back with Pulumi first (`pulumi state unprotect`, or an option of the resource)",
+        )
+
+
+def _state(deployment: Mapping[str, Any], stack: str, target: str, crypter: Crypter, where: str) -> State:
     state = State(stack, target)
     own: Mapping[str, Any] = {}
     for row in deployment.get("resources") or []:
         if row["type"] == ROOT_TYPE:
             own = (row.get("outputs") or {}).get("rehost") or {}
-    components = own.get("components") or {}
+    components, dangling = own.get("components") or {}, own.get("dangling") or {}
     for row in deployment.get("resources") or []:
         if not row.get("custom") or row["type"].startswith("pulumi:"):
             continue
+        _refuse_marks(row, where)
+        if row.get("pendingReplacement"):
+            continue  # Pulumi deleted it already, and would have made it anew
+        key = f"{row['urn']}#{row.get('id', '')}" if row.get("delete") else row["urn"]
         resource = ResourceState(
             urn=row["urn"],
             type=row["type"],
             id=row.get("id", ""),
             inputs=row.get("inputs") or {},
             outputs=row.get("outputs") or {},
-            dependencies=tuple(row.get("dependencies") or ()),
+            dependencies=tuple(sorted({*(row.get("dependencies") or ()), *dangling.get(key, ())})),
             component=components.get(row["urn"], ""),
             created=row.get("created") or "",
             modified=row.get("modified") or "",
         )
         if row.get("delete"):
-            key = f"{resource.urn}#{resource.id}"
             resource.component = (own.get("replaced") or {}).get(key, resource.component)
             state.replaced[key] = resource
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from rehost.stacks.state.journal import Journal
@@ -23,8 +24,11 @@ class Session:
         recovered: bool = False,
         taken_over: str = "",
         store: Callable[[], None],
+        prepare_secrets: Callable[[], None],
     ) -> None:
         self.state = state
+        self.prepare_secrets = prepare_secrets
+        """Make sure that secrets can be written. Raises InvalidInput for a missing or wrong passphrase."""
         self.recovered = recovered
         self.taken_over = taken_over
         self._journal = journal
@@ -37,6 +41,16 @@ class Session:
     def flush(self) -> None:
         """Return when everything appended so far is durable."""
         self._journal.flush()
+
+    def replace(self, state: State) -> None:
+        """Put another state in the place of this one, whole, when the session closes."""
+        # Journaled, so that whoever takes the lock from this session has something to fold, and the two can't both
+        # write their checkpoint.
+        self.append({"kind": "replaced"})
+        serial = max(self.state.serial, state.serial)
+        for field in fields(State):
+            setattr(self.state, field.name, getattr(state, field.name))
+        self.state.serial = serial
 
     def close(self) -> None:
         """Write the checkpoint if anything changed. What the journal holds is the truth until then."""
