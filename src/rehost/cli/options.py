@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rehost.stacks.load import Loaded
     from rehost.stacks.model import Stack
     from rehost.stacks.savedplan import SavedPlan
+    from rehost.stacks.state import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,23 +42,33 @@ def stack_options(function: F) -> F:
 
 
 def format_option(function: F) -> F:
-    """--format."""
+    """--format of an operation: text, or events as JSON Lines."""
     choice = click.Choice(["text", "json"])
     return click.option("--format", "format_", type=choice, default="text", show_default=True)(function)
+
+
+def store_options(function: F) -> F:
+    """--state and --sandbox: which states are worked on."""
+    for option in (
+        click.option("--sandbox", is_flag=True, help="Run against the running sandbox, with a state of its own."),
+        click.option(
+            "--state",
+            metavar="FOLDER|URL",
+            default=None,
+            envvar="REHOST_STATE",
+            help="Where states are kept: a folder, or s3://bucket/prefix?region=..&endpoint=..  "
+            "[default: REHOST_STATE, or .rehost beside the stack file].",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def target_options(function: F) -> F:
     """--on and how to work there."""
     for option in (
-        click.option("--sandbox", is_flag=True, help="Run against the running sandbox, with a state of its own."),
+        store_options,
         click.option("--parallel", type=click.IntRange(1, 256), default=None, help="Calls at once, at most."),
-        click.option(
-            "--state",
-            metavar="FOLDER",
-            default=None,
-            envvar="REHOST_STATE",
-            help="Where states are kept  [default: .rehost beside the stack file].",
-        ),
         click.option("--on", "target", required=True, metavar="TARGET", help="Target in the stack file."),
     ):
         function = option(function)
@@ -107,38 +118,52 @@ def load_deployment(
     if errors(found) or loaded.stack is None:
         show_text(found)
         sys.exit(Exit.INVALID)
-    folder = Path(state) if state else Path(loaded.file).resolve().parent / ".rehost"
-    return deployment_of(loaded.stack, target, folder, parallel, sandbox, **fields)
+    return deployment_of(loaded.stack, target, state, Path(loaded.file).parent, parallel, sandbox, **fields)
 
 
 def deployment_of(
-    stack: Stack, target: str, folder: Path, parallel: int | None, sandbox: bool, **fields: Any
+    stack: Stack, target: str, state: str | None, beside: Path, parallel: int | None, sandbox: bool, **fields: Any
 ) -> Deployment:
-    """The deployment of a stack at one of its targets, with its states in a folder."""
+    """The deployment of a stack at one of its targets. Its state is where `state` says, otherwise in the folder
+    `.rehost` in `beside`. Raises Refused if that would make it the second one."""
     from rehost.providers.registry import adapter
     from rehost.stacks.deployment import Deployment
     from rehost.stacks.errors import InvalidInput
     from rehost.stacks.load.loader import did_you_mean
-    from rehost.stacks.state import FileStore, Passphrase
+    from rehost.stacks.state import refuse_two_places
 
     if target not in stack.targets:
         raise InvalidInput(f"the stack has no target {target!r}", fix=did_you_mean(target, list(stack.targets)))
     chosen = stack.targets[target]
+    if sandbox:
+        from rehost.stacks.engine.clock import Clock
+
+        fields["clock"] = Clock(pace=20)
+    environment = environment_of(sandbox)
+    store, local = (open_state(where, beside, environment, sandbox) for where in (state, None))
+    refuse_two_places(store, local, stack.stack, target)
+    return Deployment(
+        stack, chosen, adapter(chosen.provider), store, environment, parallel=parallel or 0, **fields
+    )
+
+
+def environment_of(sandbox: bool) -> dict[str, str]:
+    """The environment, with everything pointed at the running sandbox if asked for."""
     environment = dict(os.environ)
     if sandbox:
         from rehost.providers.sandbox.control import connection, default_folder
-        from rehost.stacks.engine.clock import Clock
 
         environment |= connection(default_folder())
-        fields["clock"] = Clock(pace=20)
-    return Deployment(
-        stack,
-        chosen,
-        adapter(chosen.provider),
-        FileStore(folder / "sandbox" if sandbox else folder, Passphrase.from_environment(environment)),
-        environment,
-        parallel=parallel or 0,
-        **fields,
+    return environment
+
+
+def open_state(where: str | None, beside: Path, environment: Mapping[str, str], sandbox: bool) -> Store:
+    """The store that --state names; without it the folder `.rehost` in `beside`."""
+    from rehost.providers.stores import open_store
+    from rehost.stacks.state import Passphrase
+
+    return open_store(
+        where or None, beside.resolve(), Passphrase.from_environment(environment), environment, sandbox=sandbox
     )
 
 

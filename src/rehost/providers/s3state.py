@@ -28,10 +28,17 @@ def open_blobs(url: str, environment: Mapping[str, str]) -> Blobs:
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(set(options) - set(_OPTIONS))
-    if not parts.netloc or unknown or parts.fragment or "@" in parts.netloc:
+    problem = ""
+    if unknown:
+        problem = f"the option {unknown[0]} is not known"
+    elif "@" in parts.netloc:
+        problem = "keys don't belong into it: name their variables with ?keys="
+    elif not parts.netloc or parts.fragment:
+        problem = "a bucket is missing" if not parts.netloc else f"#{parts.fragment} means nothing here"
+    if problem:
         raise InvalidInput(
-            f"{url} names no place for states",
-            why=f"the option {unknown[0]} is not known" if unknown else "a bucket is missing",
+            f"s3://{parts.netloc.rpartition('@')[2]}{parts.path} names no place for states",
+            why=problem,
             fix=f"write s3://bucket/prefix, then ?option=value&... with {', '.join(_OPTIONS)}",
         )
     return S3Blobs(parts.netloc, parts.path.strip("/"), options, environment)
@@ -40,7 +47,9 @@ def open_blobs(url: str, environment: Mapping[str, str]) -> Blobs:
 class S3Blobs:
     """Objects of one bucket under one prefix. The client is made at the first call."""
 
-    def __init__(self, bucket: str, prefix: str, options: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, bucket: str, prefix: str, options: Mapping[str, str], environment: Mapping[str, str]
+    ) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._options = options

@@ -17,7 +17,12 @@ _SHIPPED = {"s3": "rehost.providers.s3state"}
 
 
 def open_store(
-    where: str | None, beside: Path, passphrase: Passphrase, environment: Mapping[str, str], *, sandbox: bool = False
+    where: str | None,
+    beside: Path,
+    passphrase: Passphrase,
+    environment: Mapping[str, str],
+    *,
+    sandbox: bool = False,
 ) -> Store:
     """The store that `--state` names: a folder or a URL; None is the folder `.rehost` in `beside`.
 

@@ -64,9 +64,9 @@ def command(
             made_for = f"{saved.target}{' in the sandbox' if saved.sandbox else ''}"
             raise click.UsageError(f"{planfile} was made for {made_for}")
         wishes = saved.wishes
-        folder = Path(state or saved.store)
+        where, beside = state or saved.store, Path.cwd()
         deployment = deployment_of(
-            saved.stack, target, folder, parallel, sandbox, upgrade_facts=saved.upgrade_facts, **how
+            saved.stack, target, where, beside, parallel, sandbox, upgrade_facts=saved.upgrade_facts, **how
         )
 
     def confirm(plan: Plan) -> bool:

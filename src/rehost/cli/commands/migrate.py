@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from rehost.cli.options import format_option, load_deployment, stack_options, stop_on_interrupt
+from rehost.cli.options import (
+    format_option,
+    load_deployment,
+    stack_options,
+    stop_on_interrupt,
+    store_options,
+)
 
 
 @click.command(help="Take a stack with its data from one target to another.")
@@ -15,7 +21,7 @@ from rehost.cli.options import format_option, load_deployment, stack_options, st
 @format_option
 @click.option("--from", "source", required=True, metavar="TARGET", help="Where it runs now; only read.")
 @click.option("--to", "target", required=True, metavar="TARGET", help="Where it goes.")
-@click.option("--sandbox", is_flag=True, help="Run against the running sandbox, with a state of its own.")
+@store_options
 @click.option("--parallel", type=click.IntRange(1, 256), default=None, help="Calls at once, at most.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 def command(
@@ -25,6 +31,7 @@ def command(
     source: str,
     target: str,
     sandbox: bool,
+    state: str | None,
     parallel: int | None,
     dry_run: bool,
 ) -> None:
@@ -32,9 +39,9 @@ def command(
     from rehost.stacks.migrate.migration import Migration
 
     stop = stop_on_interrupt()
-    old = load_deployment(files, sets, source, parallel, sandbox, stop=stop)
-    new = load_deployment(files, sets, target, parallel, sandbox, stop=stop)
-    folder = Path(new.store.url) / new.stack.stack / f"{source}-{target}"
+    old = load_deployment(files, sets, source, parallel, sandbox, state, stop=stop)
+    new = load_deployment(files, sets, target, parallel, sandbox, state, stop=stop)
+    folder = new.store.folder / new.stack.stack / f"{source}-{target}"
     migration = Migration(old, new, folder, parallel or 16)
     try:
         if dry_run:

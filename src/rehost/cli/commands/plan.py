@@ -63,8 +63,7 @@ def command(
         deployment.close()
     if out is not None:
         asked = {"wishes": wishes, "upgrade_facts": upgrade_facts, "sandbox": sandbox}
-        store = deployment.store.url if not sandbox else str(Path(deployment.store.url).parent)
-        text = to_text(plan, deployment.stack, plan_dict(plan), store=store, **asked)
+        text = to_text(plan, deployment.stack, plan_dict(plan), store=deployment.store.url, **asked)
         write_private(out, text)
     then = f"rehost deploy --on {target}{' --sandbox' if sandbox else ''}{f' {out}' if out else ''}"
     if format_ == "json":

@@ -122,7 +122,9 @@ class Crypter:
                 raise InvalidInput("the salt of the secrets is damaged", fix="restore a backup") from error
             if not self._checked:
                 if _decrypt(key, check.removesuffix("::")) != "pulumi":
-                    raise InvalidInput("the passphrase is wrong", fix="set PULUMI_CONFIG_PASSPHRASE to the right one")
+                    raise InvalidInput(
+                        "the passphrase is wrong", fix="set PULUMI_CONFIG_PASSPHRASE to the right one"
+                    )
                 self._checked = True
             return key
 
@@ -151,7 +153,9 @@ class Crypter:
                 return UNKNOWN
             text = _decrypt(self._key(), envelope["ciphertext"])
             if text is None:
-                raise InvalidInput("a secret can't be decrypted", why="the state was changed by hand or is damaged")
+                raise InvalidInput(
+                    "a secret can't be decrypted", why="the state was changed by hand or is damaged"
+                )
             self._ciphertexts[text] = envelope["ciphertext"]
             return Secret(json.loads(text))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -180,7 +184,7 @@ def _decrypt(key: bytes, ciphertext: str) -> str | None:
 
 
 def encode(value: Value, crypter: Crypter) -> str:
-    """Compact JSON with secrets sealed. Raises TypeError or ValueError for what may not be stored (UNKNOWN, NaN)."""
+    """Compact JSON with secrets sealed. Raises TypeError or ValueError for what may not be stored: UNKNOWN."""
 
     def default(item: object) -> object:
         if isinstance(item, Secret):

@@ -308,7 +308,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _unreadable(path: Path, error: OSError) -> RehostError:
-    return RehostError(f"the state in {path} can't be read", why=error.strerror or str(error), fix="check its owner")
+    return RehostError(
+        f"the state in {path} can't be read", why=error.strerror or str(error), fix="check its owner"
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> RehostError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -122,7 +121,7 @@ class Journal:
             problem: BaseException | None = None
             try:
                 self._write(b"".join(batch))
-            except BaseException as error:  # kept, so that no later entry is taken for written
+            except BaseException as error:  # noqa: BLE001 - no later entry may be taken for written
                 problem = error
             with self._changed:
                 self._writing = False

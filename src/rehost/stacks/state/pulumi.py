@@ -21,7 +21,16 @@ from rehost.stacks.state.model import Binding, Fact, Intent, ResourceState, Stat
 ROOT_TYPE = "pulumi:pulumi:Stack"
 _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
 _FEATURES = {"refreshBeforeUpdate", "views", "hooks", "taint", "replaceWith"}
-_MARKS = ("protect", "external", "taint", "retainOnDelete", "deletedWith", "replaceWith", "viewOf", "resourceHooks")
+_MARKS = (
+    "protect",
+    "external",
+    "taint",
+    "retainOnDelete",
+    "deletedWith",
+    "replaceWith",
+    "viewOf",
+    "resourceHooks",
+)
 """What a resource may carry that would be lost here, and with it what Pulumi's user meant."""
 
 
@@ -35,7 +44,12 @@ def _provider(state: State, package: str) -> tuple[str, str]:
 
 
 def _resource(
-    state: State, resource: ResourceState, root: str, before: set[str], dangling: dict[str, list[str]], key: str = ""
+    state: State,
+    resource: ResourceState,
+    root: str,
+    before: set[str],
+    dangling: dict[str, list[str]],
+    key: str = "",
 ) -> dict[str, Any]:
     """One resource. Pulumi takes dependencies only on what stands `before`; others go to `dangling`."""
     made: dict[str, Any] = {

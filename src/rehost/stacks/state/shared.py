@@ -40,11 +40,12 @@ _SEGMENT = re.compile(r"(\d{8})-(\d{8})$")
 @dataclass(slots=True)
 class _Loaded:
     """A state, the tag of the checkpoint it was read from (empty if there is none), how much of a journal belongs
-    to it, and all journal objects."""
+    to it and which epoch wrote that, and all journal objects."""
 
     state: State
     tag: str
     replayed: int
+    epoch: int
     segments: list[str]
 
 
@@ -61,7 +62,13 @@ class SharedStore:
     """States in `blobs`. `folder` is on this machine, for what goes with them and stays here."""
 
     def __init__(
-        self, blobs: Blobs, folder: Path, passphrase: Passphrase, *, sandbox: bool = False, renew_s: float = RENEW_SECONDS
+        self,
+        blobs: Blobs,
+        folder: Path,
+        passphrase: Passphrase,
+        *,
+        sandbox: bool = False,
+        renew_s: float = RENEW_SECONDS,
     ) -> None:
         self._blobs = blobs
         self._passphrase = passphrase
@@ -100,8 +107,11 @@ class SharedStore:
         return pulumi.dump(self._load(stack, target, crypter, opening).state, crypter)
 
     def _load(self, stack: str, target: str, crypter: Crypter, opening: Opening) -> _Loaded:
-        """What is there. The journal is read before the checkpoint: if a writer folds it in between, it builds on a
-        number that is past, and the checkpoint says all that it said."""
+        """What is there.
+
+        The journal is read before the checkpoint: if a writer folds it in between, it builds on a number that is
+        past, and the checkpoint says all that it said.
+        """
         for _ in range(_TRIES):
             journals = self._journals(stack, target)
             if journals is not None:
@@ -120,7 +130,7 @@ class SharedStore:
         else:
             text = _text(checkpoint.data, self._where(key))
             state = pulumi.parse(text, stack, target, crypter, opening, where=self._where(key))
-        replayed = 0
+        replayed = epoch = 0
         if by_epoch:
             epoch, journal = max(by_epoch.items())
             where = self._where(self._key(stack, target, f".journal/{epoch:08d}"))
@@ -131,7 +141,7 @@ class SharedStore:
                     why=f"{where} lacks the object number {journal.count}",
                     fix="put the object back from a version of it, if the bucket keeps versions",
                 )
-        return _Loaded(state, checkpoint.tag if checkpoint else "", replayed, segments)
+        return _Loaded(state, checkpoint.tag if checkpoint else "", replayed, epoch, segments)
 
     def _journals(self, stack: str, target: str) -> tuple[list[str], dict[int, _JournalText]] | None:
         """Keys of all journal objects, and their content by epoch; None if one was removed while they were read.
@@ -193,6 +203,8 @@ class SharedStore:
         reads what they may still write."""
         for _ in range(_TRIES):
             loaded = self._load(stack, target, crypter, Opening.REQUIRED)
+            if loaded.epoch > lock.epoch:
+                lock.confirm()  # a later holder writes: folding its journal would cut it off
             if not loaded.replayed:
                 return loaded
             loaded.state.serial += 1
@@ -254,7 +266,9 @@ class SharedStore:
         key = self._backup_key(stack, target, serial)
         blob = self._blobs.get(key)
         if blob is None:
-            raise InvalidInput(f"there is no backup {serial} of {stack} on {target}", fix="see `rehost state backups`")
+            raise InvalidInput(
+                f"there is no backup {serial} of {stack} on {target}", fix="see `rehost state backups`"
+            )
         return _text(blob.data, self._where(key))
 
     def retire(self, stack: str, target: str, moved_to: str) -> None:
