@@ -72,7 +72,7 @@ def test_settings_and_overlays_win_in_order(tmp_path: Path) -> None:
 def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:
     rows = ["stack: plaza", "a0: &a0 [x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
-    assert ("too-much", 1) in codes(tmp_path, "\n".join(rows))
+    assert ("too-much", 7) in codes(tmp_path, "\n".join(rows))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -34,7 +34,7 @@ def stack_options(function: F) -> F:
             "--file",
             multiple=True,
             type=click.Path(path_type=Path),
-            help="Stack file; further ones are laid over the first.",
+            help="Stack file (.yaml or .py, - for stdin); further ones are laid over the first.",
         ),
     ):
         function = option(function)
@@ -90,13 +90,15 @@ def wish_options(function: F) -> F:
 
 
 def load_stack(files: tuple[Path, ...], sets: tuple[str, ...]) -> Loaded:
-    """The stack of the named files, or of the one in the current folder."""
-    from rehost.stacks.load import find_stack_file, load
+    """The stack of the named files, or of the current folder's with the override beside it."""
+    from rehost.stacks.load import find_stack_files, load, several_files
 
-    chosen = list(files)
-    if not chosen:
-        chosen = [find_stack_file(Path.cwd()) or Path("stack.yaml")]
-    return load(chosen, sets=sets)
+    if files:
+        return load(files, sets=sets)
+    here = Path()
+    loaded = load(find_stack_files(here) or [Path("stack.yaml")], sets=sets)
+    loaded.diagnostics += several_files(here)
+    return loaded
 
 
 def load_deployment(
@@ -116,7 +118,7 @@ def load_deployment(
     loaded = load_stack(files, sets)
     found = validate(loaded, adapter)
     if errors(found) or loaded.stack is None:
-        show_text(found)
+        show_text(found, loaded.sources)
         sys.exit(Exit.INVALID)
     return deployment_of(loaded.stack, target, state, Path(loaded.file).parent, parallel, sandbox, **fields)
 
@@ -128,8 +130,8 @@ def deployment_of(
     `.rehost` in `beside`. Raises Refused if that would make it the second one."""
     from rehost.providers.registry import adapter
     from rehost.stacks.deployment import Deployment
+    from rehost.stacks.diagnostics import did_you_mean
     from rehost.stacks.errors import InvalidInput
-    from rehost.stacks.load.loader import did_you_mean
     from rehost.stacks.state import refuse_two_places
 
     if target not in stack.targets:

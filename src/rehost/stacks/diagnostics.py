@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+PathKey = tuple[str | int, ...]
+"""The address of a value in a stack, as steps: `("servers", "app", "count")`."""
 
 
 class Severity(StrEnum):
@@ -16,7 +21,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A place in a file; line and column count from 1, 0 where there is none."""
+    """A place in a file; line and column (in characters) count from 1, 0 where there is none."""
 
     file: str = ""
     line: int = 0
@@ -31,6 +36,91 @@ class Diagnostic:
     summary: str
     why: str = ""
     fix: str = ""
-    path: tuple[str | int, ...] = ()
+    path: PathKey = ()
     span: Span = Span()
     severity: Severity = Severity.ERROR
+    target: str = ""
+    """The target that does not accept it, for findings of a provider."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """A question with the nearest choice, or all of them, or nothing."""
+    known = sorted({choice for choice in choices if choice})
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:
+        near = [choice for choice in known if choice == word.lower()][:1]
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"use one of {', '.join(known)}" if known else ""
+
+
+TITLES = {
+    "address": "A record's value is not an address of its type",
+    "ambiguous-name": "A name stands for two things",
+    "cidr-size": "A network or subnet is of a size that a target does not take",
+    "cidr-range": "A network is in a range that a target does not take",
+    "cname-apex": "A zone's own name is a CNAME",
+    "cname-beside": "A CNAME stands beside other records of its name",
+    "cycle": "Components wait for each other",
+    "description": "A description holds what a target does not take",
+    "duplicate-key": "A key stands twice in one mapping",
+    "duplicate-record": "Two records have the same name and type",
+    "empty": "The file is empty",
+    "encoding": "The file is not UTF-8 text",
+    "environment": "An environment variable is not set",
+    "firewalls": "A server has more firewalls than a target allows",
+    "image": "A target does not have this image",
+    "key": "A key is not plain text",
+    "label": "A target does not take this label",
+    "many-documents": "The file holds several YAML documents",
+    "merge": "Something that is no mapping is merged in",
+    "missing-key": "A key that has to be there is missing",
+    "name": "A name is not of the form that names have",
+    "name-length": "A name is longer than a target allows",
+    "no-file": "There is no stack file",
+    "no-mapping": "The file is not a mapping",
+    "no-stack": "The program builds no stack",
+    "not-yet": "A kind of component that this version does not deploy",
+    "number": "A number can't be used",
+    "object-storage": "A target has no object storage in this place",
+    "option": "A target's provider does not know this option",
+    "outside": "A subnet is outside its network",
+    "overlap": "Two subnets share addresses",
+    "peer": "A firewall rule names no peer",
+    "ports": "A firewall rule names ports that have no meaning",
+    "private": "A record points to servers without public addresses",
+    "private-key": "A private key is in the file",
+    "private-traffic": "A target's firewall does not filter private traffic",
+    "provider": "There is no such provider",
+    "public-cidr": "A network is not in a private range",
+    "python": "The stack program fails",
+    "record-name": "A record's name is not valid",
+    "record-type": "A target does not take this record",
+    "record-value": "A record's value is not valid",
+    "reference": "A reference leads to nothing",
+    "region": "A target's provider has no such region",
+    "repeated": "Something is named twice",
+    "rule-direction": "A firewall rule has the key of the other direction",
+    "rules": "A firewall has more rules than a target allows",
+    "servers": "There are more servers than a target allows",
+    "set": "A --set can't be carried out",
+    "several-files": "More than one stack file is in the folder",
+    "size": "A target has no server type of this size",
+    "ssh-key": "An SSH key is not valid, or not taken by a target",
+    "ssh-keys": "A target puts fewer SSH keys on a server",
+    "subnets": "There are more subnets than a target allows",
+    "tag": "A YAML tag is not known",
+    "target": "There is no such target",
+    "too-deep": "The file is nested too deeply",
+    "too-large": "The file is too large",
+    "too-much": "The file grows out of bounds",
+    "ttl": "A target does not take this TTL",
+    "unknown-key": "A key is not known",
+    "unreadable": "The file can't be read",
+    "user-data": "User data is longer than a target allows",
+    "value": "A value is not valid",
+    "volume-size": "A target has no volumes of this size",
+    "volumes": "A server has more volumes than a target allows",
+    "yaml": "The file is not valid YAML",
+}
+"""What each code means, in a line: for tools that list rules."""

@@ -27,9 +27,9 @@ def command(files: tuple[Path, ...], sets: tuple[str, ...], format_: str) -> Non
     if format_ == "json":
         click.echo(to_json(found))
     elif format_ == "sarif":
-        click.echo(to_sarif(found, __version__))
+        click.echo(to_sarif(found, __version__, loaded.file))
     else:
-        show_text(found)
+        show_text(found, loaded.sources)
         if loaded.stack is not None and not errors(found):
             click.echo(f"{loaded.file}: valid for {', '.join(loaded.stack.targets) or 'no target yet'}")
     if errors(found):

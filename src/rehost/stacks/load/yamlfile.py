@@ -1,223 +1,264 @@
-"""YAML text to plain data, with the place of every key and value and a finding for everything odd."""
+"""YAML text to placed data, with a finding for everything odd."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+import re
+import warnings
+from dataclasses import replace
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import MappingStartEvent, SequenceStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from rehost.stacks.diagnostics import Diagnostic, Span
+from rehost.stacks.diagnostics import Diagnostic, PathKey, Span
+from rehost.stacks.load.text import Lines
+from rehost.stacks.load.tree import Placed
 
-PathKey = tuple[str | int, ...]
-_MAX_BYTES = 5_000_000
-_MAX_NODES = 200_000
-_MAX_DEPTH = 100
-_PLAIN = {"str", "int", "float", "bool", "null"}
-
-
-@dataclass
-class Document:
-    """The data of one file; `keys` and `values` are places by path."""
-
-    data: dict[str, Any] = field(default_factory=dict)
-    keys: dict[PathKey, Span] = field(default_factory=dict)
-    values: dict[PathKey, Span] = field(default_factory=dict)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+MAX_VALUES = 200_000
+MAX_DEPTH = 100
+_PREFIX = "tag:yaml.org,2002:"
+_SCALARS = {"str", "int", "float", "bool", "null", "timestamp", "binary", "value"}
+_MERGES = {"!reset": "reset", "!override": "override"}
+_BRACKET = re.compile(r"[\[\]{}]")
+# What the parser raises for text that is no YAML, beside its own errors.
+_BREAKS = (
+    YAMLError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    AssertionError,
+    RuntimeError,
+)
 
 
 class _TooMuch(Exception):
-    pass
+    def __init__(self, summary: str, span: Span) -> None:
+        super().__init__(summary)
+        self.span = span
 
 
-def read_text(path: Path) -> tuple[str, Diagnostic | None]:
-    """The text of a file, or what keeps it from being read."""
-    name = str(path)
+def parse_yaml(text: str, name: str) -> tuple[Placed | None, list[Diagnostic]]:
+    """The data of a YAML text, None where there is none, and what is wrong. Never raises for anything in it."""
+    lines = Lines(text, name)
+    deep = _brackets(text)
+    if deep is not None:
+        return None, [_deep(lines.span(deep))]
     try:
-        if not path.is_file():
-            missing = "is not there" if not path.exists() else "is not a file"
-            return "", Diagnostic(
-                "no-file",
-                f"{name} {missing}",
-                fix="name a stack file with -f, or make one with `rehost init`",
-                span=Span(name),
-            )
-        if path.stat().st_size > _MAX_BYTES:
-            return "", Diagnostic(
-                "too-large", f"{name} is larger than 5 MB", fix="name a stack file", span=Span(name)
-            )
-        raw = path.read_bytes()
-    except OSError as error:
-        return "", Diagnostic("unreadable", f"{name} can't be read", why=str(error), span=Span(name))
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line = before.count(b"\n") + 1
-        return "", Diagnostic(
-            "encoding",
-            f"byte {error.start} of the file is not UTF-8",
-            why="stack files are UTF-8 text",
-            fix="save the file as UTF-8",
-            span=Span(name, line, error.start - (before.rfind(b"\n") + 1) + 1),
-        )
-    for position, character in enumerate(text):
-        if character == "\0" or (ord(character) < 32 and character not in "\t\n\r"):
-            line = text.count("\n", 0, position) + 1
-            column = position - (text.rfind("\n", 0, position) + 1) + 1
-            return "", Diagnostic(
-                "encoding",
-                f"a control character (U+{ord(character):04X}) is in the file",
-                why="YAML allows none but tabs and line ends",
-                fix="remove it; is this a text file?",
-                span=Span(name, line, column),
-            )
-    return text, None
-
-
-def parse_yaml(text: str, name: str) -> Document:
-    """Data and places of YAML text. Never raises for anything in the text."""
-    document = Document()
-    try:
-        nodes = list(YAML(typ="rt", pure=True).compose_all(text))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            nodes = list(YAML(typ="safe", pure=True).compose_all(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        span = Span(name, mark.line + 1, mark.column + 1) if mark else Span(name)
-        document.diagnostics.append(_syntax(str(error.problem or error.context or "is not YAML"), span))
-        return document
-    except (YAMLError, ValueError, RecursionError, AttributeError, KeyError, IndexError) as error:
-        said = "is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0:1]
-        document.diagnostics.append(_syntax(said if isinstance(said, str) else " ".join(said), Span(name)))
-        return document
+        span = lines.span(mark.index) if mark else Span(name, 1, 1)
+        return None, [_syntax(error, span, text)]
+    except RecursionError:
+        return None, [_deep(_deepest(text, lines))]
+    except _BREAKS as error:
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        why = f"the parser stops with: {said}"
+        fix = "check indentation, quotes and colons"
+        return None, [Diagnostic("yaml", "this is not valid YAML", why, fix, span=Span(name, 1, 1))]
     nodes = [node for node in nodes if node is not None]
+    return _document(nodes, lines, name)
+
+
+def _document(nodes: list[Node], lines: Lines, name: str) -> tuple[Placed | None, list[Diagnostic]]:
+    reader = _Reader(lines)
     if len(nodes) > 1:
-        mark = nodes[1].start_mark
-        document.diagnostics.append(
+        span = Span(name, lines.span(nodes[1].start_mark.index).line, 1)
+        fix = "put it into a file of its own and name it with a second -f"
+        reader.found.append(
             Diagnostic(
                 "many-documents",
-                "the file holds more than one YAML document",
-                why="a stack file is one document",
-                fix="remove the line `---` and what follows, or use overlay files",
-                span=Span(name, mark.line + 1, 1),
+                "a second YAML document starts here",
+                "a stack file is one document",
+                fix,
+                span=span,
             )
         )
-    if not nodes or not isinstance(nodes[0], MappingNode):
-        document.diagnostics.append(
-            Diagnostic(
-                "no-mapping" if nodes else "empty",
-                "the file is no mapping of keys to values" if nodes else "the file is empty",
-                fix="start with `stack: <name>`; `rehost init` writes an example",
-                span=Span(name, 1, 1),
-            )
-        )
-        return document
-    reader = _Reader(name, document)
+    if not nodes or (isinstance(nodes[0], ScalarNode) and nodes[0].tag == f"{_PREFIX}null"):
+        fix = "start with `stack: <name>`; `rehost init` writes an example"
+        reader.found.append(Diagnostic("empty", "the file is empty", fix=fix, span=Span(name, 1, 1)))
+        return None, reader.found
+    if not isinstance(nodes[0], MappingNode):
+        what = "a list" if isinstance(nodes[0], SequenceNode) else "plain text"
+        fix = "start with `stack: <name>`; `rehost init` writes an example"
+        summary = f"the file is {what}, not a mapping of keys to values"
+        reader.found.append(Diagnostic("no-mapping", summary, fix=fix, span=lines.span(nodes[0].start_mark.index)))
+        return None, reader.found
     try:
-        data = reader.value(nodes[0], (), ())
+        return reader.value(nodes[0], (), ()), reader.found
     except _TooMuch as error:
-        document.diagnostics.append(
-            Diagnostic("too-much", str(error), fix="write it out without aliases", span=Span(name, 1, 1))
-        )
-        return document
-    document.data = data if isinstance(data, dict) else {}
-    return document
+        fix = "write it out without aliases" if "alias" in str(error) else "a stack is at most a few levels deep"
+        reader.found.append(Diagnostic("too-much", str(error), fix=fix, span=error.span))
+        return None, reader.found
 
 
-def _syntax(problem: str, span: Span) -> Diagnostic:
-    fix = "check indentation, quotes and colons here"
-    if "\\t" in problem or "tab" in problem:
-        fix = "indent with blanks, not tabs"
-    return Diagnostic("yaml", f"this is not valid YAML: {problem}", fix=fix, span=span)
+def _brackets(text: str) -> int | None:
+    """Where brackets are nested so deeply that even scanning them would take long."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        depth += 1 if match[0] in "[{" else -1
+        if depth > 10 * MAX_DEPTH:
+            return match.start()
+    return None
+
+
+def _deepest(text: str, lines: Lines) -> Span:
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return lines.span(event.start_mark.index)
+        elif type(event).__name__.endswith("EndEvent"):
+            depth -= 1
+    return lines.span(0)
+
+
+def _deep(span: Span) -> Diagnostic:
+    summary = f"the file is nested more than {MAX_DEPTH} levels deep"
+    return Diagnostic("too-much", summary, fix="a stack is at most a few levels deep", span=span)
+
+
+def _syntax(error: MarkedYAMLError, span: Span, text: str) -> Diagnostic:
+    problem = str(error.problem or error.context or "").strip()
+    context = str(error.context or "").strip()
+    fix = "check indentation, quotes and colons here and in the line above"
+    line = text.splitlines()[span.line - 1] if 0 < span.line <= len(text.splitlines()) else ""
+    if "'\\t'" in problem or "\t" in line[: len(line) - len(line.lstrip())]:
+        fix = "indent with blanks, not with tabs"
+    elif "undefined alias" in problem:
+        fix = "define the anchor (&name) before it is used"
+    elif "mapping values are not allowed" in problem:
+        fix = "put text that holds `: ` in quotes, or check the indentation"
+    elif "cannot start any token" in problem:
+        fix = "put text that starts with this character in quotes"
+    why = f"{context}, {problem}" if context and context != problem else problem
+    return Diagnostic("yaml", "this is not valid YAML", f"the parser says: {why}", fix, span=span)
 
 
 class _Reader:
-    def __init__(self, name: str, document: Document) -> None:
-        self._name = name
-        self._document = document
+    def __init__(self, lines: Lines) -> None:
+        self.found: list[Diagnostic] = []
+        self._lines = lines
         self._count = 0
+        self._said: set[int] = set()
+        self._top: Span | None = None
 
     def _span(self, node: Node) -> Span:
-        return Span(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
+        return self._lines.span(node.start_mark.index)
 
     def _say(self, code: str, summary: str, node: Node, path: PathKey, why: str = "", fix: str = "") -> None:
-        self._document.diagnostics.append(Diagnostic(code, summary, why, fix, path, self._span(node)))
+        # A node that aliases repeat is told of once.
+        if id(node) not in self._said:
+            self._said.add(id(node))
+            self.found.append(Diagnostic(code, summary, why, fix, path, self._span(node)))
 
-    def value(self, node: Node, path: PathKey, above: tuple[int, ...]) -> Any:
+    def value(self, node: Node, path: PathKey, above: tuple[int, ...]) -> Placed:
         self._count += 1
-        if self._count > _MAX_NODES:
-            raise _TooMuch(f"the file grows to more than {_MAX_NODES} values through its aliases")
+        span = self._span(node)
+        if self._count > MAX_VALUES:
+            raise _TooMuch(
+                f"the file grows to more than {MAX_VALUES} values through its aliases", self._top or span
+            )
         if id(node) in above:
-            raise _TooMuch("an alias contains itself")
-        if len(above) > _MAX_DEPTH:
-            raise _TooMuch(f"the file is nested more than {_MAX_DEPTH} levels deep")
-        self._document.values.setdefault(path, self._span(node))
+            raise _TooMuch("an alias contains itself", span)
+        if len(above) > MAX_DEPTH:
+            raise _TooMuch(f"the file is nested more than {MAX_DEPTH} levels deep", span)
+        tag = str(node.tag or "")
+        merge = _MERGES.get(tag, "")
         within = (*above, id(node))
-        if isinstance(node, MappingNode):
-            return self._mapping(node, path, within)
-        if isinstance(node, SequenceNode):
-            return [self.value(item, (*path, n), within) for n, item in enumerate(node.value)]
-        assert isinstance(node, ScalarNode)
-        return self._scalar(node, path)
+        made: Any
+        if isinstance(node, ScalarNode):
+            made = self._scalar(node, tag, merge, path)
+        else:
+            own = "map" if isinstance(node, MappingNode) else "seq"
+            if not merge and tag not in ("", "!", f"{_PREFIX}{own}"):
+                self._say("tag", f"the tag {tag} is not known here", node, path, fix="remove it")
+            if isinstance(node, MappingNode):
+                made = self._mapping(node, path, within)
+            else:
+                made = [self.value(item, (*path, n), within) for n, item in enumerate(node.value)]
+        return Placed(made, span, tag=merge)
 
-    def _scalar(self, node: ScalarNode, path: PathKey) -> Any:
-        kind = str(node.tag).rsplit(":", 1)[-1]
-        if kind not in _PLAIN:
-            if kind in ("timestamp", "binary", "merge", "value"):
-                return str(node.value)
-            self._say("tag", f"the tag {node.tag} is not known here", node, path, fix="remove it")
-            return None
-        if kind == "str":
-            return node.value
-        try:
-            made = _plain(kind, str(node.value))
-        except (ValueError, OverflowError):
-            return node.value
-        if isinstance(made, float) and (made != made or made in (float("inf"), float("-inf"))):
-            self._say("number", f"{node.value} is not a number that can be used", node, path, fix="write a number")
+    def _scalar(self, node: ScalarNode, tag: str, merge: str, path: PathKey) -> Any:
+        text = str(node.value)
+        if merge:
+            return plain_scalar(text) if node.style is None else text
+        kind = tag.removeprefix(_PREFIX)
+        if tag == "!":
+            return text
+        if kind not in _SCALARS:
+            self._say("tag", f"the tag {tag} is not known here", node, path, fix="remove it")
+            return text
+        if kind in ("str", "timestamp", "binary", "value"):
+            return text
+        made = _plain(kind, text)
+        if isinstance(made, float) and made - made != 0:
+            self._say("number", f"{text} is not a number that can be used", node, path, fix="write a number")
             return None
         return made
 
-    def _mapping(self, node: MappingNode, path: PathKey, within: tuple[int, ...]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
-        places: dict[str, Span] = {}
+    def _mapping(self, node: MappingNode, path: PathKey, within: tuple[int, ...]) -> dict[str, Placed]:
+        made: dict[str, Placed] = {}
+        merged: dict[str, Placed] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
                 self._say("key", "a key has to be plain text", key_node, path, fix="write it as text")
                 continue
             key = str(key_node.value)
             if str(key_node.tag).endswith(":merge"):
-                parts = value_node.value if isinstance(value_node, SequenceNode) else [value_node]
-                for part in reversed(parts):
-                    if isinstance(part, MappingNode):
-                        merged.update(self.value(part, path, within))
+                merged.update(self._merged(value_node, path, within))
                 continue
-            if key in places:
-                first = places[key]
+            if key in made:
+                first = made[key].key
                 self._say(
                     "duplicate-key",
                     f"the key {key!r} is here a second time",
                     key_node,
                     (*path, key),
-                    why=f"it is in line {first.line} already; only one of them could count",
+                    why=f"it is in line {first.line if first else 0} already; only one of them could count",
                     fix="remove one of the two",
                 )
                 continue
-            places[key] = self._span(key_node)
-            self._document.keys[(*path, key)] = self._span(key_node)
-            made[key] = self.value(value_node, (*path, key), within)
-        return {**merged, **made}
+            at = self._span(key_node)
+            self._top = self._top if path else at
+            made[key] = replace(self.value(value_node, (*path, key), within), key=at)
+        return {**{key: item for key, item in merged.items() if key not in made}, **made}
+
+    def _merged(self, node: Node, path: PathKey, within: tuple[int, ...]) -> dict[str, Placed]:
+        merged: dict[str, Placed] = {}
+        for part in reversed(node.value) if isinstance(node, SequenceNode) else [node]:
+            below = self.value(part, path, within) if isinstance(part, MappingNode) else None
+            if below is None:
+                self._say(
+                    "merge", "only mappings can be merged in with <<", part, path, fix="name an alias: <<: *name"
+                )
+            else:
+                merged.update(below.value)
+        return merged
 
 
-def _plain(kind: str, text: str) -> bool | int | float | None:
-    """A scalar of YAML 1.2's core schema. Raises ValueError for text that is none."""
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true"
-    if kind == "int":
-        return int(text, 0) if text.lower().startswith(("0x", "0o", "-0x", "+0x")) else int(text)
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+def plain_scalar(text: str) -> Any:
+    """An unquoted scalar by YAML 1.2's core schema: null, true, a number, or the text itself."""
+    resolver: Any = YAML(typ="safe", pure=True).resolver
+    kind = str(resolver.resolve(ScalarNode, text, (True, False))).removeprefix(_PREFIX)
+    return _plain(kind, text) if kind in ("int", "float", "bool", "null") else text
+
+
+def _plain(kind: str, text: str) -> Any:
+    try:
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() in ("true", "yes", "on", "y")
+        if kind == "int":
+            return int(text, 0) if re.match(r"[-+]?0[xo]", text.lower()) else int(text)
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    except (ValueError, OverflowError):
+        return text

@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
-from rehost.stacks.model.base import Component, Override
+from rehost.stacks.model.base import Component, Name, Override, as_list, complaint
+
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z", re.ASCII)
+
+
+def _cidr(value: object) -> IPv4Network:
+    if isinstance(value, IPv4Network):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        network = IPv4Network(text, strict=False)
+    except ValueError as error:
+        raise complaint("this is no IPv4 network", str(error), "write for example 10.20.0.0/16") from error
+    if str(network) != text:
+        why = "a network is written as its first address and the length of its prefix"
+        raise complaint("this is not the form of a network", why, f"did you mean {network}?")
+    return network
+
+
+def _port(value: object) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else value
+    match = _PORT.match(text) if isinstance(text, str) else None
+    if not match or not 1 <= int(match[1]) <= int(match[2] or match[1]) <= 65535:
+        why = "ports are numbers between 1 and 65535"
+        raise complaint("this is no port and no range of ports", why, "write for example 443 or 8000-8100")
+    return match[0]
+
+
+Cidr = Annotated[IPv4Network, BeforeValidator(_cidr), Field(examples=["10.20.0.0/16"])]
+"""An IPv4 network in CIDR notation."""
+
+Port = Annotated[str, BeforeValidator(_port)]
+"""A port or a range of ports, as text."""
 
 
 class Subnet(Component):
     """A part of the network. `zone` counts the target's zones from 1; zones of one number are one zone."""
 
-    cidr: IPv4Network
+    cidr: Cidr
+    """The part of the network's addresses that it has."""
     zone: int = Field(1, ge=1, le=6)
+    """The target's zone that it is in, counted from 1."""
 
 
 class Network(Component):
     """The private network of the platform. Without subnets, one is made for each of `zones` zones."""
 
-    cidr: IPv4Network = IPv4Network("10.0.0.0/16")
+    cidr: Cidr = IPv4Network("10.0.0.0/16")
+    """All private addresses of the platform."""
     zones: int = Field(1, ge=1, le=6)
-    subnets: dict[str, Subnet] = Field(default_factory=dict)
+    """How many zones of the target are used, where subnets are not listed."""
+    subnets: dict[Name, Subnet] = Field(default_factory=dict)
+    """Subnets by name."""
     override: Override = Field(default_factory=dict)
+    """Native properties by provider or target, laid over what rehost writes; reported as lock-in."""
 
     def layout(self) -> dict[str, Subnet]:
         """The subnets as written, or `zone-1`... cut from the CIDR: eight equal parts, at least a /28 each."""
@@ -37,36 +76,19 @@ class Network(Component):
         }
 
 
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _ports(value: object) -> object:
-    return (
-        [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
-        if isinstance(value, list | tuple)
-        else value
-    )
-
-
 class Rule(Component):
-    """Traffic that may pass. `peers` are `anywhere`, CIDRs, or server groups (`servers.app`)."""
+    """Traffic that may pass."""
 
     protocol: Literal["tcp", "udp", "icmp", "any"] = "tcp"
-    ports: Annotated[tuple[str, ...], BeforeValidator(lambda v: _ports(_as_list(v)))] = ()
-    """Ports and ranges as text: `443`, `8000-8100`; none means all (always so for icmp and any)."""
-    peers: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(("anywhere",), alias="from")
-    """In egress rules the key is `to`; the loader accepts either and stores it here."""
+    """What kind of traffic."""
+    ports: Annotated[tuple[Port, ...], BeforeValidator(as_list)] = Field((), examples=[[80, 443], ["8000-8100"]])
+    """Ports and ranges: `443`, `8000-8100`; none means all (always so for icmp and any)."""
+    peers: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+        ("anywhere",), alias="from", examples=["anywhere", "198.51.100.0/24", "servers.app"]
+    )
+    """The other side: `anywhere`, CIDRs or server groups (`servers.app`); called `to` in egress rules."""
     description: str = Field("", max_length=255)
-
-    @field_validator("ports")
-    @classmethod
-    def _check_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for item in value:
-            low, _, high = item.partition("-")
-            if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low) <= 65535):
-                raise ValueError(f"{item!r} is not a port or a range of ports between 1 and 65535")
-        return value
+    """What the rule is for."""
 
     def ranges(self) -> list[tuple[int, int]]:
         """The port ranges, both ends included; 1-65535 where none are named, empty for icmp and any."""
@@ -80,5 +102,8 @@ class Firewall(Component):
     """Rules for the servers that name it. Without egress rules everything may go out."""
 
     ingress: tuple[Rule, ...] = ()
+    """What may come in."""
     egress: tuple[Rule, ...] = ()
+    """What may go out; everything, if nothing is listed."""
     override: Override = Field(default_factory=dict)
+    """Native properties by provider or target, laid over what rehost writes; reported as lock-in."""

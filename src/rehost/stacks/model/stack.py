@@ -7,14 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from rehost.stacks.model.base import Component
+from rehost.stacks.model.base import Component, Name, complaint
 from rehost.stacks.model.compute import Server, Volume
 from rehost.stacks.model.network import Firewall, Network
 from rehost.stacks.model.storage import Bucket
 from rehost.stacks.model.zones import Record
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
-"""Lower-case letters, digits and dashes, at most 32, starting with a letter: fit for every provider."""
 
 Domain = Annotated[
     str,
@@ -32,7 +29,9 @@ class Target(Component):
     name: str = ""
     """The key under `targets`, filled in by the stack."""
     provider: str
-    region: str = ""
+    """Whose cloud it is: see `rehost providers`."""
+    region: str = Field("", examples=["eu-central-1"])
+    """The provider's own name of the region or location."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -43,27 +42,36 @@ class Target(Component):
 class Secret(Component):
     """A secret of the stack: made once (`generate` bytes of randomness) or read from the environment."""
 
-    generate: int | None = Field(None, ge=8, le=1024)
-    from_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    generate: int | None = Field(None, ge=8, le=1024, examples=[32])
+    """How many random bytes it is made of."""
+    from_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["SMTP_PASSWORD"])
+    """The environment variable that holds it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Secret:
         if (self.generate is None) == (self.from_env is None):
-            raise ValueError("needs exactly one of generate, from_env")
+            both = self.generate is not None
+            summary = "a secret can't have both generate and from_env" if both else "a secret has no source"
+            why = "it is either made once, or read from the environment"
+            fix = "remove one of the two" if both else "add `generate: 32`, or `from_env:` with a variable's name"
+            raise complaint(summary, why, fix, "from_env" if both else "")
         return self
 
 
 class Check(Component):
     """A question whose answer proves that the platform works: `http`, an address that must answer."""
 
-    http: str | None = Field(None, pattern=r"^(https?://|\$\{)\S+$")
+    http: str | None = Field(None, pattern=r"^(https?://|\$\{)\S+$", examples=["https://plaza.example/healthz"])
+    """The address to ask. May refer to components with `${...}`."""
     status: int = Field(200, ge=100, le=599)
+    """The status that it has to answer with."""
     contains: str = ""
+    """A text that the answer has to hold."""
 
     @model_validator(mode="after")
     def _one_question(self) -> Check:
         if self.http is None:
-            raise ValueError("needs http: an address to ask")
+            raise complaint("a check asks nothing", "", "add `http:` with an address")
         return self
 
 
@@ -73,18 +81,28 @@ _SERVER_INDEX = re.compile(r"^(.+)-(\d+)$")
 class Stack(Component):
     """The provider-neutral definition of a platform."""
 
-    stack: Name
+    stack: Name = Field(examples=["plaza"])
+    """The name of the stack; every name at a provider starts with it."""
     targets: dict[Name, Target] = Field(default_factory=dict)
+    """Places where the stack may run, by a name of your choice."""
     network: Network | None = None
+    """The private network."""
     firewalls: dict[Name, Firewall] = Field(default_factory=dict)
+    """Firewalls by name."""
     ssh_keys: dict[Name, str] = Field(default_factory=dict)
     """Public keys by name, in OpenSSH's format."""
     servers: dict[Name, Server] = Field(default_factory=dict)
+    """Server groups by name."""
     volumes: dict[Name, Volume] = Field(default_factory=dict)
+    """Volumes by name."""
     buckets: dict[Name, Bucket] = Field(default_factory=dict)
+    """Buckets by name."""
     dns: dict[Domain, tuple[Record, ...]] = Field(default_factory=dict)
+    """Zones by domain name, each a list of records."""
     secrets: dict[Name, Secret] = Field(default_factory=dict)
+    """Secrets by name."""
     checks: tuple[Check, ...] = ()
+    """What has to be true for the platform to be up."""
 
     @model_validator(mode="before")
     @classmethod

@@ -6,43 +6,63 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rehost.stacks.model.base import Component
-from rehost.stacks.model.network import _as_list
+from rehost.stacks.model.base import Component, as_list, complaint
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
 
 RecordType = Literal["A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TXT"]
-_KEYS: dict[str, RecordType] = {"a": "A", "aaaa": "AAAA", "cname": "CNAME", "mx": "MX", "txt": "TXT"}
-_KEYS |= {"caa": "CAA", "srv": "SRV", "ns": "NS"}
+KINDS: dict[str, RecordType] = {
+    "a": "A",
+    "aaaa": "AAAA",
+    "cname": "CNAME",
+    "mx": "MX",
+    "txt": "TXT",
+    "caa": "CAA",
+    "srv": "SRV",
+    "ns": "NS",
+}
+"""Record types by the key that holds their values."""
 
 
 class Record(Component):
     """One name in a zone: `to` a component with public addresses, or values of one type."""
 
-    name: str = "@"
-    to: str | None = None
+    name: str = Field("@", examples=["@", "www"])
+    """Relative to the zone; `@` is the zone itself."""
+    to: str | None = Field(None, examples=["servers.app"])
     """`servers.app`: an A record with the public addresses of the group."""
-    a: Texts | None = None
-    aaaa: Texts | None = None
-    cname: str | None = None
-    mx: Texts | None = None
-    txt: Texts | None = None
-    caa: Texts | None = None
-    srv: Texts | None = None
-    ns: Texts | None = None
-    ttl: int = Field(300, ge=60, le=86400, description="seconds")
+    a: Texts | None = Field(None, examples=["203.0.113.7"])
+    """IPv4 addresses."""
+    aaaa: Texts | None = Field(None, examples=["2001:db8::7"])
+    """IPv6 addresses."""
+    cname: str | None = Field(None, examples=["plaza.example"])
+    """The full name that this one stands for; `@` is the zone itself."""
+    mx: Texts | None = Field(None, examples=["10 mail.plaza.example"])
+    """Priority and mail server."""
+    txt: Texts | None = Field(None, examples=["v=spf1 mx -all"])
+    """Texts, written without quotes; long ones are split by themselves."""
+    caa: Texts | None = Field(None, examples=['0 issue "letsencrypt.org"'])
+    """Who may issue certificates: flags, tag and value."""
+    srv: Texts | None = Field(None, examples=["10 5 443 host.plaza.example"])
+    """Priority, weight, port and host."""
+    ns: Texts | None = Field(None, examples=["ns1.plaza.example"])
+    """Name servers that a name below the zone is delegated to."""
+    ttl: int = Field(300, ge=0, le=2**31 - 1, examples=[300])
+    """Seconds that others may keep the answer."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Record:
-        given = [key for key in ("to", *_KEYS) if getattr(self, key) is not None]
+        given = [key for key in ("to", *KINDS) if getattr(self, key) is not None]
         if len(given) != 1:
-            said = "none of them" if not given else " and ".join(given)
-            raise ValueError(f"needs exactly one of to, {', '.join(_KEYS)}; it has {said}")
+            summary = f"a record can't have both {' and '.join(given[:2])}" if given else "a record has no value"
+            why = f"it needs exactly one of to, {', '.join(KINDS)}"
+            fix = "make a record of each" if given else "add for example `to: servers.app` or `a: 203.0.113.7`"
+            raise complaint(summary, why, fix, given[1] if given else "")
         return self
 
     def values(self) -> tuple[RecordType, tuple[str, ...]] | None:
         """Type and values as written; None for a record that points `to` a component."""
-        for key, type_ in _KEYS.items():
+        for key, type_ in KINDS.items():
             given = getattr(self, key)
             if given is not None:
                 return type_, (given,) if isinstance(given, str) else given

@@ -1,0 +1,108 @@
+"""The model's own complaints in words that a person who writes YAML understands."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, get_args, get_origin
+
+from rehost.stacks.diagnostics import PathKey, did_you_mean
+from rehost.stacks.load import shape
+
+_FAMILIES = ("int_", "float_", "bool_", "string_", "dict_", "tuple_", "model_", "list_", "decimal_")
+_WORDS = {
+    "int": "has to be a whole number",
+    "float": "has to be a number",
+    "bool": "has to be true or false",
+    "string": "has to be text",
+    "dict": "has to be a mapping of keys to values",
+    "model": "has to be a mapping of keys to values",
+    "tuple": "has to be a list",
+    "list": "has to be a list",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "has to be at least"),
+    "less_than_equal": ("le", "can be at most"),
+}
+NAME_RULE = "names are lower-case letters, digits and dashes, start with a letter, and are at most 32 long"
+
+
+def described(found: Any, path: PathKey) -> tuple[str, str, str]:
+    """What is wrong, why, and how to put it right, for one of pydantic's errors."""
+    kind: str = found["type"]
+    context: dict[str, Any] = found.get("ctx") or {}
+    given = found.get("input")
+    where = ".".join(str(step) for step in path) or "the stack"
+    shown = _shown(given, path)
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"{where} {words} {context[key]}{shown}", "", ""
+    if kind == "literal_error":
+        choices = [str(choice) for choice in _choices(path)]
+        return f"{where} has to be one of {', '.join(choices)}{shown}", "", did_you_mean(str(given), choices)
+    if kind == "string_pattern_mismatch":
+        return _pattern(found, path, where, shown)
+    if kind in ("string_too_long", "too_long"):
+        limit = context.get("max_length")
+        return f"{where} is longer than {limit} characters", "", "shorten it"
+    if kind.startswith(_FAMILIES):
+        word = kind.split("_")[0]
+        summary = f"{where} {_WORDS.get(word, 'is of the wrong type')}{shown}"
+        return summary, "", _type_fix(word, given, path)
+    said = str(found["msg"]).removeprefix("Value error, ").removeprefix("value is not a valid ")
+    return (
+        f"{where}: {said[:1].lower()}{said[1:]}{shown}",
+        str(context.get("why", "")),
+        str(context.get("fix", "")),
+    )
+
+
+def _shown(given: Any, path: PathKey) -> str:
+    """The value itself where that helps: short, and nothing that might be secret."""
+    if path[:1] in (("secrets",), ("ssh_keys",)) or not isinstance(given, str | int | float | None):
+        return ""
+    if given is None:
+        return " (it is empty)"
+    text = (
+        repr(given)
+        if isinstance(given, str)
+        else str(given).lower()
+        if isinstance(given, bool)
+        else f"{given!r:.60}"
+    )
+    return f" (it is {text})" if len(text) < 60 else ""
+
+
+def _choices(path: PathKey) -> tuple[Any, ...]:
+    return get_args(shape.at(tuple("from" if step == "to" else step for step in path)))
+
+
+def _pattern(found: Any, path: PathKey, where: str, shown: str) -> tuple[str, str, str]:
+    if path[:1] == ("dns",):
+        word = str(path[-1])
+        fix = f"write {word.lower().rstrip('.')}" if word != word.lower().rstrip(".") else ""
+        return f"{word!r} is not a domain name", "a zone is named in lower case, such as plaza.example", fix
+    is_name = "[key]" in found["loc"] or path == ("stack",)
+    if is_name:
+        given = str(path[-1] if "[key]" in found["loc"] else found.get("input"))
+        return f"{given!r} can't be a name", NAME_RULE, _proposed(given)
+    pattern = (found.get("ctx") or {}).get("pattern", "")
+    return f"{where} is not of the right form{shown}", f"it has to match {pattern}", ""
+
+
+def _proposed(name: str) -> str:
+    made = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).strip("-")[:32].strip("-")
+    return f"write for example {made}" if made[:1].isalpha() else "choose another name"
+
+
+def _type_fix(word: str, given: Any, path: PathKey) -> str:
+    if word == "string" and isinstance(given, bool | int | float):
+        return f'put it in quotes: "{str(given).lower() if isinstance(given, bool) else given}"'
+    if word in ("tuple", "list") and isinstance(given, str | int | dict):
+        return "write a list: [...]"
+    if word in ("model", "dict") and not isinstance(given, dict):
+        keys = shape.keys_at(path)
+        near = difflib.get_close_matches(str(given), keys, n=1)
+        if near or keys:
+            return f"write for example `{near[0] if near else keys[0]}: ...` under it"
+        return "write `name: ...` under it" if get_origin(shape.at(path)) is dict else ""
+    return ""

@@ -1,0 +1,169 @@
+"""`${...}` in texts: what may be referred to where, and what would wait for itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
+from rehost.stacks.load import Loaded
+from rehost.stacks.load.environment import ENV
+from rehost.stacks.load.tree import Placed
+from rehost.stacks.lower import REFERENCE
+from rehost.stacks.model import Stack
+
+ATTRIBUTES = {
+    "servers": ("private_ip", "public_ip", "private_ips", "public_ips"),
+    "buckets": ("name", "url", "endpoint"),
+    "volumes": ("device",),
+    "secrets": ("", "value"),
+    "dns": ("name_servers",),
+}
+"""What `${...}` may ask of each family of components."""
+
+WORDS = ("stack", "target", "target.name", "target.region", "network.cidr")
+_OPEN = re.compile(r"\$\$|\$\{[^{}]*\}|(\$\{)")
+_VALUES = ("a", "aaaa", "cname", "mx", "txt", "caa", "srv", "ns")
+
+
+def references(text: str) -> list[str]:
+    """The addresses that a text refers to."""
+    return [match[1].strip() for match in REFERENCE.finditer(text) if match[0] != "$$"]
+
+
+def accepts(path: PathKey) -> bool:
+    """Whether a text at this path of a stack may refer to components."""
+    match path:
+        case ("servers", _, "user_data") | ("checks", int(), "http" | "contains"):
+            return True
+        case ("dns", _, int(), str(key), *_):
+            return key in _VALUES
+    return False
+
+
+def _native(path: PathKey) -> bool:
+    """Native properties go to the provider as they are."""
+    return "override" in path or path[:1] == ("targets",) or any(str(step).startswith("x-") for step in path)
+
+
+def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
+    """Findings about the references in all texts of the files, those of invalid components included.
+
+    Their paths lead into the files, not into the partial stack.
+    """
+    if loaded.tree is not None:
+        for path, text in _texts(loaded.tree, ()):
+            for address in references(text) if "$" in text else ():
+                if not accepts(path):
+                    fix = "write the value itself; ${env.NAME} works everywhere"
+                    why = "references work in user_data, the values of records and checks"
+                    summary = f"${{{address}}}: {path[-1] if path else ''} can't refer to components"
+                    yield Diagnostic("reference", summary, why, fix, path)
+                else:
+                    yield from _reference(stack, loaded, address, path)
+            if any(match[1] for match in _OPEN.finditer(text)):
+                fix = "close it with }, or write $$ for a dollar sign"
+                yield Diagnostic("reference", "a reference is not closed: ${ without }", fix=fix, path=path)
+
+
+def _texts(tree: Placed, path: PathKey) -> Iterator[tuple[PathKey, str]]:
+    if _native(path):
+        return
+    if isinstance(tree.value, dict):
+        for key, item in tree.value.items():
+            yield from _texts(item, (*path, key))
+    elif isinstance(tree.value, list):
+        for number, item in enumerate(tree.value):
+            yield from _texts(item, (*path, number))
+    elif isinstance(tree.value, str):
+        yield path, tree.value
+
+
+def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Iterator[Diagnostic]:
+    if address in WORDS:
+        if address == "network.cidr" and "network" not in (loaded.tree.value if loaded.tree else {}):
+            fix = "add `network:` to the stack"
+            yield Diagnostic("reference", "the stack names no network", "${network.cidr} is its range", fix, path)
+        return
+    family, _, rest = address.partition(".")
+    if ENV.fullmatch(f"${{{address}}}"):
+        return
+    if family == "env":
+        fix = "write ${env.NAME} or ${env.NAME:-default}"
+        yield Diagnostic("reference", f"${{{address}}} names no environment variable", fix=fix, path=path)
+        return
+    if family not in ATTRIBUTES:
+        fix = did_you_mean(address if "." not in address else family, [*ATTRIBUTES, *WORDS])
+        yield Diagnostic("reference", f"${{{address}}} refers to nothing", fix=fix, path=path)
+        return
+    split = rest.rpartition(".") if family == "dns" else rest.partition(".")
+    name, attribute = split[0], split[2]
+    present = loaded.declared(family)
+    known = name in present or (family == "servers" and bool(stack.server_named(name)))
+    attributes = ATTRIBUTES[family]
+    if not known:
+        why = f"the stack has {', '.join(present)}" if present else f"the stack has no {family} at all"
+        summary = f"there is no {name!r} under {family}" if name else f"${{{address}}} names none of the {family}"
+        yield Diagnostic("reference", summary, why, did_you_mean(name, present), path)
+    elif attribute not in attributes:
+        said = (
+            f"{family} have no {attribute!r}"
+            if attribute
+            else f"${{{address}}} doesn't say what of {name} is meant"
+        )
+        yield Diagnostic("reference", said, fix=did_you_mean(attribute, attributes), path=path)
+
+
+def check_cycles(stack: Stack) -> Iterator[Diagnostic]:
+    """Findings about components that can't be made because each needs the other first; one for each ring."""
+    needs = _needs(stack)
+    told: set[str] = set()
+    for name in needs:
+        ring = _ring(needs, name)
+        if ring and not told & set(ring):
+            told |= set(ring)
+            yield Diagnostic(
+                "cycle",
+                f"{name} needs itself: {' → '.join([*ring, ring[0]])}",
+                "user_data is used when a server is made, so what it refers to is made first",
+                "take one of the references out",
+                (*name.split(".", 1), "user_data" if name.startswith("servers.") else "on"),
+            )
+
+
+def _needs(stack: Stack) -> dict[str, list[str]]:
+    """For each component what has to be there before it."""
+    needs: dict[str, list[str]] = {}
+    for name, server in stack.servers.items():
+        needs[f"servers.{name}"] = []
+        for address in references(server.user_data):
+            family, _, rest = address.partition(".")
+            one = rest.partition(".")[0]
+            if family == "servers":
+                group = one if one in stack.servers else one.rpartition("-")[0]
+                if group in stack.servers:
+                    needs[f"servers.{name}"].append(f"servers.{group}")
+            elif family == "volumes" and one in stack.volumes:
+                needs[f"servers.{name}"].append(f"volumes.{one}")
+    for name, volume in stack.volumes.items():
+        group = volume.on if volume.on in stack.servers else volume.on.rpartition("-")[0]
+        needs[f"volumes.{name}"] = [f"servers.{group}"] if group in stack.servers else []
+    return needs
+
+
+def _ring(needs: dict[str, list[str]], start: str) -> list[str]:
+    """The shortest way from a component back to itself, empty if there is none."""
+    before: dict[str, str] = {}
+    pending = [start]
+    while pending:
+        here = pending.pop(0)
+        for other in needs.get(here, ()):
+            if other == start:
+                ring = [here]
+                while ring[-1] != start:
+                    ring.append(before[ring[-1]])
+                return ring[::-1]
+            if other not in before:
+                before[other] = here
+                pending.append(other)
+    return []
