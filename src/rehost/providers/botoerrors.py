@@ -71,7 +71,7 @@ def _answer(error: ClientError, operation: str) -> ProviderError:
     after = meta.get("HTTPHeaders", {}).get("retry-after")
     return ProviderError(
         f"{operation}: {message or code}",
-        reason=_reason(code, status),
+        reason=reason_of(code, status),
         operation=operation,
         code=code,
         status=status,
@@ -79,7 +79,8 @@ def _answer(error: ClientError, operation: str) -> ProviderError:
     )
 
 
-def _reason(code: str, status: int) -> Reason:
+def reason_of(code: str, status: int) -> Reason:
+    """What a code of Amazon's APIs, with its HTTP status, means for the caller."""
     if code in _THROTTLED or status == 429:
         return Reason.THROTTLED
     if code in _DENIED or status in (401, 403):

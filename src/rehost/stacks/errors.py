@@ -68,6 +68,8 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     EXISTS = "exists"
     """The natural key or name is taken."""
+    CHANGED = "changed"
+    """It is no longer what the call was made for (a precondition failed)."""
     DENIED = "denied"
     """Credentials are wrong or do not suffice."""
     QUOTA = "quota"

@@ -280,33 +280,73 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object of a bucket. `modified` is seconds since 1970; `etag` is a change marker, no checksum."""
+    """One object of a bucket. `modified` is seconds since 1970; `etag` is a change marker, no checksum; `version` is
+    its version id where the bucket keeps versions and the answer names it."""
 
     key: str
     size: int
     etag: str = ""
     modified: float = 0.0
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectMeta:
-    """What travels with an object: Content-Type and its relatives by header name, and user metadata."""
+    """What travels with an object: Content-Type and its relatives by header name, user metadata, tags. Values are as
+    they stand on the wire, each byte one character (Latin-1), so that they pass unchanged whatever they mean."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     user: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of an object: `size` bytes from `start`."""
+
+    start: int
+    size: int
 
 
 class ObjectStore(Protocol):
     """A bucket's content, for movers. All methods raise ProviderError; each may run in many threads."""
 
+    name: str
+    """What people call it: `s3://bucket`."""
+    keeps: frozenset[str]
+    """What of an object's metadata it can keep: `headers`, `user`, `tags`."""
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects in key order."""
+        """All objects in the order of their keys' UTF-8 bytes."""
 
-    def open(self, key: str) -> tuple[ObjectInfo, ObjectMeta, Iterator[bytes]]:
-        """An object with its metadata, as a stream."""
+    def about(self, key: str) -> tuple[ObjectInfo, ObjectMeta]:
+        """An object's metadata without its content."""
 
-    def put(self, key: str, meta: ObjectMeta, size: int, content: Iterable[bytes]) -> ObjectInfo:
-        """Write an object from a stream of known length; a broken stream leaves no object."""
+    def open(
+        self, key: str, *, span: Span | None = None, pin: ObjectInfo | None = None
+    ) -> tuple[ObjectInfo, ObjectMeta, Iterator[bytes]]:
+        """An object with its metadata, as a stream; `size` in its info is always that of the whole object.
+
+        With `pin` it is the content that `pin` describes, or ProviderError(CHANGED)."""
+
+    def put(self, key: str, meta: ObjectMeta, size: int, content: Iterable[bytes], *, sha256: str = "") -> ObjectInfo:
+        """Write an object of known length; a broken stream leaves no object. With `sha256` (hex) the store refuses
+        other content where it can check."""
+
+    def begin(self, key: str, meta: ObjectMeta) -> str:
+        """Start an upload in parts; answers its id."""
+
+    def put_part(self, key: str, upload: str, number: int, span: Span, content: Iterable[bytes]) -> str:
+        """Write a part (numbered from 1) of an upload; answers its marker for `finish`."""
+
+    def finish(self, key: str, upload: str, parts: Sequence[str]) -> ObjectInfo:
+        """Make the object out of all its parts, given their markers in order."""
+
+    def abort(self, key: str, upload: str) -> None:
+        """Forget an upload and its parts; one that is gone already is no error."""
+
+    def unfinished(self, key: str) -> Sequence[str]:
+        """Ids of uploads of this key that were neither finished nor forgotten."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects."""

@@ -70,7 +70,8 @@ class AwsConnection(KindDispatch):
             profile_name=target.options.get("profile"),
             region_name=target.region,
         )
-        if session.get_credentials() is None:
+        self._credentials = session.get_credentials()
+        if self._credentials is None:
             raise InvalidInput(
                 f"there are no AWS credentials for the target {target.name}",
                 why="none of the places that AWS's own tools look in has any",
@@ -119,7 +120,7 @@ class AwsConnection(KindDispatch):
 
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
-        return S3Objects(self._clients["s3"], str(bucket["bucket"]))
+        return S3Objects(self._clients["s3"], str(bucket["bucket"]), self._credentials)
 
     def close(self) -> None:
         """Close the connections."""

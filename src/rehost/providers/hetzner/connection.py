@@ -45,9 +45,9 @@ class _ObjectClients(Mapping[str, Any]):
         self._target, self._environment = target, environment
 
     @cached_property
-    def _client(self) -> Any:
-        import boto3
-        from botocore.config import Config
+    def credentials(self) -> Any:
+        """The pair of keys, as boto3 holds it. Raises OperatorNeeded where there is none."""
+        from botocore.credentials import Credentials
 
         key, secret = (self._environment.get(f"HETZNER_S3_{name}_KEY") for name in ("ACCESS", "SECRET"))
         if not key or not secret:
@@ -56,6 +56,14 @@ class _ObjectClients(Mapping[str, Any]):
                 why="they can be made in Hetzner's console only (Object Storage, Manage credentials)",
                 fix="make a pair and set HETZNER_S3_ACCESS_KEY and HETZNER_S3_SECRET_KEY",
             )
+        return Credentials(key, secret)
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        keys = self.credentials
         place = str(self._target.options.get("object_storage_location") or self._target.region)
         endpoint = self._environment.get("HETZNER_S3_ENDPOINT") or f"https://{place}.your-objectstorage.com"
         config = Config(
@@ -67,7 +75,7 @@ class _ObjectClients(Mapping[str, Any]):
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"},
         )
-        make: Any = boto3.session.Session(key, secret, region_name=place).client
+        make: Any = boto3.session.Session(keys.access_key, keys.secret_key, region_name=place).client
         return make("s3", endpoint_url=endpoint, config=config)
 
     def __getitem__(self, name: str) -> Any:
@@ -114,7 +122,7 @@ class HetznerConnection(KindDispatch):
 
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
-        return S3Objects(self._objects["s3"], str(bucket["bucket"]))
+        return S3Objects(self._objects["s3"], str(bucket["bucket"]), self._objects.credentials)
 
     def close(self) -> None:
         """Close the connections."""

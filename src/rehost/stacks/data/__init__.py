@@ -1,1 +1,1 @@
-"""Movers: each copies one kind of data and proves it."""
+"""Movers: how data gets from one place to another, and how it is proven that it did."""

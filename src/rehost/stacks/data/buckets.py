@@ -1,198 +1,248 @@
-"""The bucket mover: streams every object, hashes it on the way and again as the destination returns it."""
+"""The bucket mover: a pass brings a destination to the source's content, a verification proves that it has it.
+
+Source, destination and evidence are three streams in key order, merged: no pass holds all keys. What a pass does
+with a key follows from who knows it:
+
+| source | destination | evidence | |
+| --- | --- | --- | --- |
+| changed | any | ours | copied |
+| same | same | ours | nothing |
+| same | differs or is missing | ours | a difference: read, named, copied anew by the next run |
+| yes | no | none | copied |
+| yes | yes | none | compared: taken over where equal, else foreign |
+| no | any | ours | removed |
+| no | yes | none | foreign: named and never touched |
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from rehost.stacks.errors import Interrupted, ProviderError, RehostError
+from rehost.stacks.data.evidence import Evidence, Row
+from rehost.stacks.data.report import Names
+from rehost.stacks.data.transfer import (
+    Parts,
+    Tools,
+    copy,
+    joined,
+    lost,
+    marker,
+    read_object,
+    read_part,
+    spans,
+)
+from rehost.stacks.errors import ProviderError, Reason, RehostError
 from rehost.stacks.ports import ObjectInfo, ObjectMeta, ObjectStore
 
-ATTEMPTS = 6
-Pause = Callable[[float], bool]
-"""Waits seconds; answers whether the run is being stopped."""
+_DELETE = 500
+"""Objects removed in one call."""
+Keyed = tuple[str, ObjectInfo | None, ObjectInfo | None, Row | None]
 
 
-class Evidence:
-    """What was copied: one JSON line for each object, only ever appended. The last line of a key counts."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.records: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
-        raw = path.read_bytes() if path.exists() else b""
-        whole = raw[: raw.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            row = json.loads(line)
-            if row.get("gone"):
-                self.records.pop(row["key"], None)
-            else:
-                self.records[row["key"]] = row
-        self._file = path.open("ab")
-        self._file.truncate(len(whole))
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a record."""
-        with self._lock:
-            self._file.write(json.dumps(row).encode() + b"\n")
-            self._file.flush()
-            if row.get("gone"):
-                self.records.pop(row["key"], None)
-            else:
-                self.records[row["key"]] = row
-
-    def close(self) -> None:
-        """Make everything durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+def merged(
+    source: Iterable[ObjectInfo], destination: Iterable[ObjectInfo], evidence: Iterable[Row]
+) -> Iterator[Keyed]:
+    """The three streams joined by key. Raises RehostError for a listing that is not in key order."""
+    here, there = _ordered(source, "source"), _ordered(destination, "destination")
+    rows = iter(evidence)
+    a, b, c = next(here, None), next(there, None), next(rows, None)
+    while a is not None or b is not None or c is not None:
+        keys = [info.key for info in (a, b) if info is not None]
+        key = min([*keys, str(c["key"])] if c is not None else keys)
+        one = a if a is not None and a.key == key else None
+        two = b if b is not None and b.key == key else None
+        three = c if c is not None and c["key"] == key else None
+        # The next ones are fetched first: what happens to this key must not reach the evidence read so far.
+        if one is not None:
+            a = next(here, None)
+        if two is not None:
+            b = next(there, None)
+        if three is not None:
+            c = next(rows, None)
+        yield key, one, two, three
 
 
-@dataclass
-class Report:
-    """What a pass did to one bucket; digests are over keys, sizes, content and metadata."""
-
-    objects: int = 0
-    bytes: int = 0
-    copied: int = 0
-    copied_bytes: int = 0
-    skipped: int = 0
-    removed: int = 0
-    failures: list[str] = field(default_factory=list)
-    differences: list[str] = field(default_factory=list)
-    source_digest: str = ""
-    destination_digest: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
+def _ordered(infos: Iterable[ObjectInfo], side: str) -> Iterator[ObjectInfo]:
+    before = None
+    for info in infos:
+        if before is not None and info.key <= before:
+            raise RehostError(
+                f"the {side} does not list its objects in the order of their keys",
+                why=f"{info.key!r} came after {before!r}",
+                fix="directory buckets list that way: copy them with another tool, or prefix by prefix",
+            )
+        before = info.key
+        yield info
 
 
-def _about(meta: ObjectMeta) -> str:
-    told = json.dumps([sorted(meta.headers.items()), sorted(meta.user.items())])
-    return hashlib.sha256(told.encode()).hexdigest()
+def same(info: ObjectInfo, row: Row) -> bool:
+    """Whether a destination's object is, as far as a listing tells, what was written."""
+    etag, modified = row["destination"]
+    return (info.etag, info.size, int(info.modified)) == (etag, row["size"], modified)
 
 
-def _fingerprint(info: ObjectInfo) -> list[Any]:
-    return [info.size, info.etag, info.modified]
+def copy_pass(tools: Tools, *, allow_foreign: bool = False) -> None:
+    """One pass; counts and findings are in `tools.report`, failures of single objects too.
 
-
-def _digest(rows: Mapping[str, tuple[int, str, str]]) -> str:
-    whole = hashlib.sha256()
-    for key in sorted(rows):
-        whole.update(json.dumps([key, *rows[key]]).encode())
-    return whole.hexdigest()
-
-
-def copy_bucket(
-    source: ObjectStore, destination: ObjectStore, evidence: Evidence, *, parallel: int, pause: Pause
-) -> Report:
-    """Bring the destination to the source's content; only what changed since the evidence is copied.
-
-    Failures of single objects are in the report. Objects that were never written from here are left alone and
-    found by `verify_bucket`. Raises ProviderError when a bucket can't be listed, Interrupted when stopped.
+    Raises ProviderError when a side can't be listed, Interrupted when stopped.
     """
-    report = Report()
-    there = {info.key: info for info in destination.list()}
-    here = {info.key: info for info in source.list()}
-
-    def same(info: ObjectInfo) -> bool:
-        row, copy = evidence.records.get(info.key), there.get(info.key)
-        return bool(row and copy and row["source"] == _fingerprint(info) and row["destination"] == copy.etag)
-
-    waiting = [info for info in here.values() if not same(info)]
-    report.skipped = len(here) - len(waiting)
-
-    def one(info: ObjectInfo) -> tuple[ObjectInfo, RehostError | None]:
-        try:
-            _patiently(lambda: _copy(source, destination, info, evidence), pause)
-        except RehostError as error:
-            return info, error
-        return info, None
-
-    with ThreadPoolExecutor(parallel) as pool:
-        for info, error in pool.map(one, waiting):
-            if isinstance(error, Interrupted):
-                raise error
-            if error is not None:
-                report.failures.append(f"{info.key}: {error.summary}")
-            else:
-                report.copied += 1
-                report.copied_bytes += info.size
-    stale = [key for key in evidence.records if key not in here]
-    destination.delete([key for key in stale if key in there])
-    for key in stale:
-        evidence.add({"key": key, "gone": True})
-    report.removed = len(stale)
-    report.objects, report.bytes = len(here), sum(info.size for info in here.values())
-    return report
+    report, evidence = tools.report, tools.evidence
+    report.objects = report.bytes = report.skipped = report.moved = 0
+    report.failures, report.differences, report.foreign = Names(), Names(), Names()
+    gone: list[str] = []
+    listed = merged(tools.source.list(), tools.destination.list(), evidence.rows())
+    for key, here, there, row in listed:
+        tools.patience.check()
+        if here is None:
+            if row is not None:
+                gone.append(key)
+            elif not allow_foreign:
+                report.find("foreign", f"{key}: not written by this move")
+            continue
+        report.count(objects=1, bytes=here.size)
+        _decide(tools, here, there, row, allow_foreign)
+    tools.crew.drain()
+    for start in range(0, len(gone), _DELETE):
+        some = gone[start : start + _DELETE]
+        tools.patience(lambda some=some: tools.destination.delete(some))  # type: ignore[misc]
+        for key in some:
+            evidence.add({"key": key, "state": "gone", "move": tools.move})
+        report.count(removed=len(some))
+    report.passes += 1
 
 
-def _copy(source: ObjectStore, destination: ObjectStore, info: ObjectInfo, evidence: Evidence) -> None:
-    now, meta, stream = source.open(info.key)
-    seen = hashlib.sha256()
-
-    def passing() -> Iterator[bytes]:
-        for piece in stream:
-            seen.update(piece)
-            yield piece
-
-    made = destination.put(info.key, meta, now.size, passing())
-    evidence.add(
-        {
-            "key": info.key,
-            "size": now.size,
-            # Listed before it was read: if it changed in between, the next pass sees a difference.
-            "source": _fingerprint(info) if info.etag == now.etag else _fingerprint(now),
-            "sha256": seen.hexdigest(),
-            "meta": _about(meta),
-            "destination": made.etag,
-        }
-    )
-
-
-def _patiently(call: Callable[[], None], pause: Pause) -> None:
-    for attempt in range(ATTEMPTS):
-        if pause(0.0):
-            raise Interrupted("stopped by the operator", fix="run the same command again to go on")
-        try:
-            return call()
-        except ProviderError as error:
-            if not error.retryable or attempt == ATTEMPTS - 1:
-                raise
-            pause(max(0.2 * 2**attempt, error.retry_after or 0.0))
-
-
-def verify_bucket(
-    destination: ObjectStore, evidence: Evidence, report: Report, *, parallel: int, pause: Pause
+def _decide(
+    tools: Tools, here: ObjectInfo, there: ObjectInfo | None, row: Row | None, allow_foreign: bool
 ) -> None:
-    """Read every object back and compare it with the evidence; what does not agree is in `differences`."""
-    there = {info.key for info in destination.list()}
-    report.differences += [f"{key}: missing at the destination" for key in sorted(evidence.records.keys() - there)]
-    report.differences += [f"{key}: not written by this move" for key in sorted(there - evidence.records.keys())]
-    rows: dict[str, tuple[int, str, str]] = {}
+    key = here.key
+    if row is None:
+        if there is not None:
+            tools.crew.submit(tools.guarded(key, lambda: _adopt(tools, here, there, allow_foreign)))
+        else:
+            tools.crew.submit(tools.guarded(key, lambda: copy(tools, here, None)))
+    elif row["state"] == "copied" and row["source"] == marker(here):
+        if there is not None and same(there, row):
+            tools.report.count(skipped=1, skipped_bytes=here.size)
+        else:
+            tools.crew.submit(tools.guarded(key, lambda: check(tools, row)))
+    elif row["state"] == "spoiled" and row["move"] == tools.move:
+        tools.report.find("differences", f"{key}: {row['found']}")
+    else:
+        tools.crew.submit(tools.guarded(key, lambda: copy(tools, here, row)))
 
-    def one(key: str) -> None:
-        _, meta, stream = destination.open(key)
-        seen, size = hashlib.sha256(), 0
-        for piece in stream:
-            seen.update(piece)
-            size += len(piece)
-        rows[key] = (size, seen.hexdigest(), _about(meta))
 
-    with ThreadPoolExecutor(parallel) as pool:
-        list(pool.map(lambda key: _patiently(lambda: one(key), pause), sorted(there)))
-    sent = {key: (row["size"], row["sha256"], row["meta"]) for key, row in evidence.records.items()}
-    for key in sorted(sent.keys() & rows.keys()):
-        if sent[key][:2] != rows[key][:2]:
-            report.differences.append(f"{key}: the content differs")
-        elif sent[key][2] != rows[key][2]:
-            report.differences.append(f"{key}: type or metadata differ")
-    report.source_digest, report.destination_digest = _digest(sent), _digest(rows)
+def spoil(tools: Tools, row: Row, found: str, read: str = "") -> None:
+    """Name a difference, and have the next run copy the object anew."""
+    tools.report.find("differences", f"{row['key']}: {found}")
+    tools.evidence.add({**row, "state": "spoiled", "found": found, "read": read, "move": tools.move})
+
+
+def _adopt(tools: Tools, here: ObjectInfo, there: ObjectInfo, overwrite: bool) -> None:
+    """Compare an object that both sides have and nobody wrote down; take it over if it is the same."""
+    part = tools.part if here.size > tools.part else 0
+    if here.size == there.size:
+        read, back, kept = read_object(tools, tools.destination, here.key, part)
+        sent, now, meta = read_object(tools, tools.source, here.key, part)
+        if sent == read and not lost(_kept(tools, meta), kept):
+            tools.done(here, now, meta, back, kept, {"sha256": sent, "read": read, "part": part})
+            tools.report.count(adopted=1, read_back=1, read_back_bytes=now.size)
+            return
+    if overwrite:
+        copy(tools, here, None)
+    else:
+        tools.report.find("foreign", f"{here.key}: there already with other content, not written by this move")
+
+
+def _kept(tools: Tools, meta: ObjectMeta) -> dict[str, dict[str, str]]:
+    return {kind: dict(getattr(meta, kind)) for kind in tools.destination.keeps - {"tags"}}
+
+
+def check(tools: Tools, row: Row) -> None:
+    """Read an object back and compare it with the evidence; a large one adds jobs for its parts."""
+    try:
+        if row.get("part"):
+            _LargeCheck(tools, row).begin()
+        else:
+            _judge(tools, row, *read_object(tools, tools.destination, row["key"], 0))
+    except ProviderError as error:
+        if error.reason is not Reason.NOT_FOUND:
+            raise
+        spoil(tools, row, "missing at the destination")
+
+
+def _judge(tools: Tools, row: Row, read: str, back: ObjectInfo, kept: ObjectMeta) -> None:
+    tools.report.count(read_back=1, read_back_bytes=back.size)
+    if read != row["sha256"] or back.size != row["size"]:
+        spoil(tools, row, "the content differs", read)
+    elif lost(row["meta"], kept) != row.get("lost", {}):
+        spoil(tools, row, "type or metadata differ", read)
+    else:
+        fresh = {"destination": [back.etag, int(back.modified)], "read": read, "move": tools.move}
+        tools.evidence.add({**row, **fresh, "at": round(tools.clock.time(), 3)})
+
+
+class _LargeCheck(Parts):
+    def __init__(self, tools: Tools, row: Row) -> None:
+        super().__init__(tools, row["key"])
+        self.row = row
+
+    def begin(self) -> None:
+        tools, row = self.tools, self.row
+        self.back, self.kept = tools.patience(lambda: tools.destination.about(row["key"]))
+        self.spans = spans(self.back.size, row["part"])
+        self.read: dict[int, str] = {}
+        self.each(range(len(self.spans)), self._part, self._end)
+
+    def _part(self, number: int) -> None:
+        self.read[number] = read_part(self.tools, self.tools.destination, self.back, self.spans[number])
+
+    def _end(self) -> None:
+        read = joined(self.read[number] for number in range(len(self.spans)))
+        _judge(self.tools, self.row, read, self.back, self.kept)
+
+
+def verify_pass(tools: Tools, *, allow_foreign: bool = False, trust: bool = True) -> None:
+    """Compare the destination with the evidence, by reading. With `trust`, what this move has read back already
+    and the listing shows untouched is not read again.
+
+    Findings are in `tools.report`, and the digests over both sides.
+    """
+    report = tools.report
+    report.destination_objects = report.destination_bytes = 0
+    report.differences, report.foreign = Names(), Names()
+    for key, _, there, row in merged((), tools.destination.list(), tools.evidence.rows()):
+        tools.patience.check()
+        if there is not None:
+            report.count(destination_objects=1, destination_bytes=there.size)
+        if row is None:
+            if not allow_foreign:
+                report.find("foreign", f"{key}: not written by this move")
+        elif row["state"] == "spoiled":
+            report.find("differences", f"{key}: {row['found']}")
+        elif row["state"] != "copied":
+            report.find("differences", f"{key}: its copy was not finished")
+        elif there is None or not (trust and row["move"] == tools.move and same(there, row)):
+            tools.crew.submit(tools.guarded(key, lambda row=row: check(tools, row)))  # type: ignore[misc]
+    tools.crew.drain()
+    report.source_digest, report.destination_digest = digests(tools.evidence)
+
+
+def digests(evidence: Evidence) -> tuple[str, str]:
+    """One hash each over all objects as they were sent and as they were read back."""
+    sent, back = hashlib.sha256(), hashlib.sha256()
+    for row in evidence.rows():
+        if row["state"] in ("copied", "spoiled"):
+            told = [row["key"], row["size"], row["meta"]]
+            sent.update(json.dumps([*told, row["sha256"]]).encode())
+            back.update(json.dumps([*told, row["read"]]).encode())
+    return sent.hexdigest(), back.hexdigest()
+
+
+def measure(store: ObjectStore) -> tuple[int, int]:
+    """How many objects a store has, and their bytes. Raises ProviderError."""
+    objects = size = 0
+    for info in store.list():
+        objects, size = objects + 1, size + info.size
+    return objects, size
