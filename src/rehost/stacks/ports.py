@@ -280,8 +280,8 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object of a bucket. `modified` is seconds since 1970; `etag` is a change marker, no checksum; `version` is
-    its version id where the bucket keeps versions and the answer names it."""
+    """One object of a bucket. `modified` is seconds since 1970; `etag` is a change marker, no checksum; `version`
+    is its version id where the bucket keeps versions and the answer names it."""
 
     key: str
     size: int
@@ -292,8 +292,8 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class ObjectMeta:
-    """What travels with an object: Content-Type and its relatives by header name, user metadata, tags. Values are as
-    they stand on the wire, each byte one character (Latin-1), so that they pass unchanged whatever they mean."""
+    """What travels with an object: Content-Type and its relatives by header name, user metadata, tags. Values are
+    as they stand on the wire, each byte one character (Latin-1), so that they pass unchanged whatever they mean."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     user: Mapping[str, str] = field(default_factory=dict)
@@ -329,7 +329,9 @@ class ObjectStore(Protocol):
 
         With `pin` it is the content that `pin` describes, or ProviderError(CHANGED)."""
 
-    def put(self, key: str, meta: ObjectMeta, size: int, content: Iterable[bytes], *, sha256: str = "") -> ObjectInfo:
+    def put(
+        self, key: str, meta: ObjectMeta, size: int, content: Iterable[bytes], *, sha256: str = ""
+    ) -> ObjectInfo:
         """Write an object of known length; a broken stream leaves no object. With `sha256` (hex) the store refuses
         other content where it can check."""
 

@@ -4,69 +4,164 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rehost.cli.options import (
-    format_option,
+    environment_of,
     load_deployment,
+    load_stack,
+    open_state,
     stack_options,
     stop_on_interrupt,
     store_options,
 )
 
+if TYPE_CHECKING:
+    from rehost.stacks.deployment import Deployment
+    from rehost.stacks.migrate.move import Move
 
-@click.command(help="Take a stack with its data from one target to another.")
+#: Named here so that `--help` imports no phase; a test compares it with the state machine.
+PHASES = ("preflight", "provision", "replicate", "verify", "cutover", "prove")
+PARALLEL = 16
+
+_from = click.option("--from", "source", metavar="TARGET", help="Where it runs now; only read.")
+_to = click.option("--to", "target", metavar="TARGET", help="Where it goes.")
+_format = click.option(
+    "--format", "format_", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True
+)
+
+
+@click.group(help="Take a stack with its data from one target to another.", invoke_without_command=True)
 @stack_options
-@format_option
-@click.option("--from", "source", required=True, metavar="TARGET", help="Where it runs now; only read.")
-@click.option("--to", "target", required=True, metavar="TARGET", help="Where it goes.")
+@_format
+@_from
+@_to
 @store_options
 @click.option("--parallel", type=click.IntRange(1, 256), default=None, help="Calls at once, at most.")
+@click.option("--until", type=click.Choice(PHASES), default=PHASES[-1], help="Stop after this phase.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--allow-foreign", is_flag=True, help="Let stay what is in a bucket already, and write over it.")
+@click.pass_context
 def command(
+    context: click.Context,
     files: tuple[Path, ...],
     sets: tuple[str, ...],
     format_: str,
-    source: str,
-    target: str,
+    source: str | None,
+    target: str | None,
     sandbox: bool,
     state: str | None,
     parallel: int | None,
+    until: str,
     dry_run: bool,
+    allow_foreign: bool,
 ) -> None:
-    from rehost.cli.render.events import reporting
+    if context.invoked_subcommand is not None:
+        return
+    from rehost.cli.render.console import show
+    from rehost.cli.render.migrate import RecordView, record_markdown, watching
+    from rehost.stacks.errors import RehostError
+    from rehost.stacks.migrate import record as records
     from rehost.stacks.migrate.migration import Migration
+    from rehost.stacks.migrate.move import Move
 
+    if source is None or target is None:
+        raise click.UsageError("say --from and --to: two targets of the stack")
+    if source == target:
+        raise click.UsageError("--from and --to name the same target")
     stop = stop_on_interrupt()
     old = load_deployment(files, sets, source, parallel, sandbox, state, stop=stop)
     new = load_deployment(files, sets, target, parallel, sandbox, state, stop=stop)
-    folder = new.store.folder / new.stack.stack / f"{source}-{target}"
-    migration = Migration(old, new, folder, parallel or 16)
+    move = Move(old, new, home(new, source), parallel or PARALLEL, allow_foreign)
     try:
         if dry_run:
-            told = migration.preview()
-            if format_ == "json":
-                click.echo(json.dumps({"format_version": 1, **told}, indent=2))
-            else:
-                made = ", ".join(f"{count} to {action}" for action, count in told["steps"].items() if count)
-                click.echo(f"provision {target}: {made}")
-                for name, size in told["buckets"].items():
-                    click.echo(f"copy bucket {name}: {size['objects']} objects, {size['bytes']} bytes")
+            extra = "".join([" --sandbox" if sandbox else "", f" --state {state}" if state else ""])
+            _preview(move, format_, f"rehost migrate --from {source} --to {target}{extra}")
             return
-        with reporting(format_) as new.emit:
-            record = migration.run()
+        try:
+            with watching(format_) as new.emit:
+                Migration(move, until).run()
+        except RehostError:
+            if format_ == "text" and move.record:
+                show(RecordView(move.record, str(move.folder / records.NAME)))
+            raise
     finally:
         old.close()
         new.close()
+    if format_ == "text":
+        show(RecordView(move.record, str(move.folder / records.NAME)))
+    elif format_ == "markdown":
+        click.echo(record_markdown(move.record), nl=False)
+
+
+def _preview(move: Move, format_: str, then: str) -> None:
+    from rehost.cli.render.console import show
+    from rehost.cli.render.migrate import PreviewView, preview_dict, preview_markdown
+    from rehost.stacks.migrate.preview import preview
+
+    names = (move.source.target.name, move.target.target.name)
+    seen = preview(move)
     if format_ == "json":
-        click.echo(json.dumps({"event": "migrated", **record}))
+        click.echo(json.dumps(preview_dict(seen, *names), indent=2))
+    elif format_ == "markdown":
+        click.echo(preview_markdown(seen, *names), nl=False)
+    else:
+        show(PreviewView(seen, *names, then))
+
+
+def home(target: Deployment, source: str) -> Path:
+    """The folder of the moves from `source` to this target: beside the state."""
+    return target.store.folder / target.stack.stack / f"{source}-{target.target.name}"
+
+
+@command.command(help="Say where a migration stands.")
+@stack_options
+@_format
+@_from
+@_to
+@store_options
+@click.pass_context
+def status(
+    context: click.Context,
+    files: tuple[Path, ...],
+    sets: tuple[str, ...],
+    format_: str,
+    source: str | None,
+    target: str | None,
+    sandbox: bool,
+    state: str | None,
+) -> None:
+    from rehost.cli.render.console import show
+    from rehost.cli.render.migrate import RecordView, record_markdown, state_of
+    from rehost.stacks.errors import InvalidInput
+    from rehost.stacks.migrate import record as records
+    from rehost.stacks.migrate.lock import running
+
+    above = context.parent.params if context.parent is not None else {}
+    files, sets = files or above["files"], sets or above["sets"]
+    source, target = source or above["source"], target or above["target"]
+    format_ = format_ if format_ != "text" else above["format_"]
+    loaded = load_stack(files, sets)
+    if loaded.stack is None:
+        raise InvalidInput("the stack file has errors", fix="see `rehost validate`")
+    sandbox = sandbox or above["sandbox"]
+    store = open_state(state or above["state"], Path(loaded.file).parent, environment_of(sandbox), sandbox)
+    moves = [path.parent for path in sorted((store.folder / loaded.stack.stack).glob(f"*/{records.NAME}"))]
+    found = []
+    for path in moves:
+        record = records.read(path)
+        if record is not None and source in (None, record["from"]) and target in (None, record["to"]):
+            found.append((path, record, running(path)))
+    if format_ == "json":
+        told = [{**record, "outcome": state_of(record, active), "running": active} for _, record, active in found]
+        click.echo(json.dumps({"format_version": 1, "migrations": told}, indent=2))
         return
-    for entry in record["phases"]:
-        click.echo(f"{entry['phase']:<10} {entry['seconds']:>8.2f} s")
-    for name, report in next(e for e in record["phases"] if e["phase"] == "verify")["buckets"].items():
-        click.echo(f"bucket {name}: {report['objects']} objects, {report['bytes']} bytes")
-        click.echo(f"  {report['copied']} copied, {report['skipped']} there already, {report['removed']} removed")
-        click.echo(f"  sha256 sent      {report['source_digest']}")
-        click.echo(f"  sha256 read back {report['destination_digest']}")
-    click.echo(f"record: {folder / 'migration.json'}")
+    if not found:
+        click.echo("no migration has been run")
+    for path, record, active in found:
+        if format_ == "markdown":
+            click.echo(record_markdown(record, active))
+        else:
+            show(RecordView(record, str(path / records.NAME), active))

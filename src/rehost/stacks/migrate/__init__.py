@@ -1,1 +1,1 @@
-"""The phases of a move as a journaled state machine."""
+"""The move of a stack from one target to another, as a journaled state machine."""

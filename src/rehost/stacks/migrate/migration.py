@@ -1,227 +1,128 @@
-"""The move of a stack from one target to another: preflight > provision > replicate > verify > cutover > prove.
+"""The state machine: runs the phases in order, journals each before and after, keeps the record true.
 
-Each phase can be repeated: what is done is found done. The record is written after every phase, so the same
-command goes on after any interruption. The source is only read.
+The journal says what was begun and what was finished, `migration.json` what the phases of the last run found. A
+run after a kill or a failure belongs to the same move: finished phases are run again, which finds them done by
+looking. A move ends when it is proven, or found not to be; the next run then begins a new one.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
-import socket
-import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+import secrets
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from rehost.stacks.data.buckets import Evidence, Report, copy_bucket, verify_bucket
-from rehost.stacks.deployment import Deployment
-from rehost.stacks.engine.events import Note
-from rehost.stacks.errors import Refused, RehostError, Unproven
-from rehost.stacks.graph import reveal
-from rehost.stacks.ports import ObjectStore
-from rehost.stacks.state import ResourceState
+from rehost.stacks.errors import Interrupted, OperatorNeeded, RehostError, Unproven
+from rehost.stacks.migrate import record
+from rehost.stacks.migrate.events import Migrated, PhaseBegan, PhaseEnded
+from rehost.stacks.migrate.journal import MoveJournal
+from rehost.stacks.migrate.lock import only_one
+from rehost.stacks.migrate.move import Facts, Move, Phase
+from rehost.stacks.migrate.phases import NAMES, PHASES
 
-PHASES = ("preflight", "provision", "replicate", "verify", "cutover", "prove")
+JOURNAL = "journal"
 
 
-@dataclass
 class Migration:
-    """One move. `folder` keeps its record (`migration.json`) and the evidence of every bucket."""
+    """One run of a move, up to and including the phase `until`."""
 
-    source: Deployment
-    target: Deployment
-    folder: Path
-    parallel: int = 16
-    record: dict[str, Any] = field(default_factory=dict)
-    _evidence: dict[str, Evidence] = field(default_factory=dict)
-    _reports: dict[str, Report] = field(default_factory=dict)
+    def __init__(self, move: Move, until: str = NAMES[-1], phases: Sequence[Phase] = PHASES) -> None:
+        self._move = move
+        self._until = until
+        self._phases = phases
 
     def run(self) -> dict[str, Any]:
-        """All phases. Raises RehostError; Unproven where data or checks do not agree."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.record = {
-            "format_version": 1,
-            "stack": self.source.stack.stack,
-            "from": self.source.target.name,
-            "to": self.target.target.name,
-            "outcome": "running",
-            "phases": [],
-        }
-        phases: dict[str, Callable[[], dict[str, Any]]] = {
-            "preflight": self._preflight,
-            "provision": self._provision,
-            "replicate": self._replicate,
-            "verify": self._verify,
-            "cutover": self._cutover,
-            "prove": self._prove,
-        }
+        """All phases; answers the record, which is also the last event and on disk, whatever happens.
+
+        Raises RehostError: Refused while another run works, Unproven where data or checks do not agree,
+        OperatorNeeded, Interrupted.
+        """
+        move = self._move
+        with only_one(move.folder, f"{move.source.target.name} to {move.target.target.name}"):
+            journal = MoveJournal(move.folder / JOURNAL)
+            try:
+                self._begin(journal)
+                return self._run(journal)
+            finally:
+                move.close()
+                journal.close()
+
+    def _begin(self, journal: MoveJournal) -> None:
+        move, progress = self._move, journal.progress
+        if not progress.open:
+            entry = {"kind": "move", "move": secrets.token_hex(8), "at": move.now}
+            journal.append({**entry, "from": move.source.target.name, "to": move.target.target.name})
+        elif progress.runs:
+            move.note("going on with the move that an earlier run left")
+        move.id = progress.move
+        journal.append({"kind": "run", "at": move.now})
+        names = (move.source.stack.stack, move.source.target.name, move.target.target.name)
+        move.record = record.fresh(*names, move.id, move.now, progress.runs)
+
+    def _run(self, journal: MoveJournal) -> dict[str, Any]:
+        move = self._move
+        began, outcome = move.now, "done"
         try:
-            for name in PHASES:
-                began = self.target.clock.time()
-                self.target.emit(Note(began, f"phase {name}"))
-                entry: dict[str, Any] = {"phase": name, "began": began}
-                self.record["phases"].append(entry)
-                self._save()
-                entry |= phases[name]()
-                entry["seconds"] = round(self.target.clock.time() - began, 3)
-            self.record["outcome"] = "done"
+            for number, phase in enumerate(self._phases, 1):
+                self._phase(journal, phase, number)
+                if phase.name == self._until:
+                    if phase is not self._phases[-1]:
+                        outcome = "until"
+                        left = " > ".join(p.name for p in self._phases[number:])
+                        move.remains(f"go on with {left}", "run the same command without --until")
+                    break
         except RehostError as error:
-            self.record["outcome"] = "unproven" if isinstance(error, Unproven) else "failed"
-            self.record["error"] = error.summary
+            outcome = outcome_of(error)
+            told = {"summary": error.summary, "why": error.why, "fix": error.fix, "exit_code": error.exit_code}
+            move.record["error"] = told
+            raise
+        except BaseException:
+            outcome = "failed"
             raise
         finally:
-            for evidence in self._evidence.values():
-                evidence.close()
+            move.record["outcome"] = outcome
+            move.record["ended"] = record.utc(move.now)
+            move.record["seconds"] = round(move.now - began, 3)
             self._save()
-        return self.record
+            journal.append({"kind": "ended", "outcome": outcome, "at": move.now})
+            move.emit(Migrated(move.now, move.record))
+        return move.record
+
+    def _phase(self, journal: MoveJournal, phase: Phase, number: int) -> None:
+        move = self._move
+        earlier: Facts | None = journal.progress.done.get(phase.name)
+        began = move.now
+        entry: dict[str, Any] = {"phase": phase.name, "began": record.utc(began), "outcome": "running"}
+        move.record["phases"].append(entry)
+        journal.append({"kind": "began", "phase": phase.name, "at": began})
+        self._save()
+        move.emit(PhaseBegan(began, phase.name, number, len(self._phases), earlier is not None))
+        outcome, said = "failed", ""
+        try:
+            move.patience.check()
+            facts = phase.run(move, earlier)
+            outcome = "done"
+            entry |= facts
+            journal.append({"kind": "done", "phase": phase.name, "at": move.now, "facts": facts})
+        except RehostError as error:
+            outcome, said = outcome_of(error), error.summary
+            raise
+        finally:
+            seconds = round(move.now - began, 3)
+            entry |= {"outcome": outcome, "ended": record.utc(move.now), "seconds": seconds}
+            self._total()
+            self._save()
+            move.emit(PhaseEnded(move.now, phase.name, outcome, seconds, said))
+
+    def _total(self) -> None:
+        buckets = self._move.record["buckets"].values()
+        for name in ("objects", "bytes"):
+            self._move.record[name] = sum(bucket.get(name, 0) for bucket in buckets)
 
     def _save(self) -> None:
-        fresh = self.folder / "migration.json.new"
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump(self.record, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.folder / "migration.json")
-
-    def preview(self) -> dict[str, Any]:
-        """What a run would do, without doing it."""
-        plan = self.target.plan()
-        found = self._preflight()
-        return {"steps": plan.counts(), "buckets": found["buckets"]}
-
-    def _buckets(self, deployment: Deployment) -> dict[str, ResourceState]:
-        state = deployment.store.read(deployment.stack.stack, deployment.target.name)
-        return {
-            resource.component.removeprefix("buckets."): resource
-            for resource in state.resources.values()
-            if resource.component.startswith("buckets.") and deployment.adapter.rules(resource.type).holds_data
-        }
-
-    def _store(self, deployment: Deployment, name: str) -> ObjectStore:
-        return deployment.connection.objects(reveal(self._buckets(deployment)[name].outputs))
-
-    def _preflight(self) -> dict[str, Any]:
-        state, live = self.source.status()
-        if not state.resources:
-            raise Refused(
-                f"nothing of this stack is deployed on {self.source.target.name}",
-                why="there is nothing to take along",
-                fix="check --from, or deploy to the target directly",
-            )
-        gone = sorted({state.resources[urn].component for urn, now in live.items() if now is None})
-        self.target.connection.identify(state.deployment)
-        sizes = {}
-        for name in self._buckets(self.source):
-            infos = list(self._store(self.source, name).list())
-            sizes[name] = {"objects": len(infos), "bytes": sum(info.size for info in infos)}
-        return {"source_resources": len(live), "missing_at_source": gone, "buckets": sizes}
-
-    def _provision(self) -> dict[str, Any]:
-        _, outcome = self.target.deploy(command="migrate")
-        if outcome.failed or outcome.interrupted or outcome.waiting:
-            problems = [error for _, error in (*outcome.failed, *outcome.waiting)]
-            first = problems[0] if problems else RehostError("the run was interrupted")
-            error = type(first)(first.summary) if outcome.waiting else RehostError(first.summary)
-            error.why, error.fix = first.why, first.fix or "run the same command again"
-            error.exit_code = outcome.exit_code
-            raise error
-        return {"steps": outcome.done}
-
-    def _pause(self, seconds: float) -> bool:
-        return self.target.clock.wait(self.target.stop, seconds)
-
-    def _replicate(self) -> dict[str, Any]:
-        for name in self._buckets(self.source):
-            evidence = self._evidence[name] = Evidence(self.folder / f"{name}.jsonl")
-            report = self._reports[name] = copy_bucket(
-                self._store(self.source, name),
-                self._store(self.target, name),
-                evidence,
-                parallel=self.parallel,
-                pause=self._pause,
-            )
-            if report.failures:
-                raise RehostError(
-                    f"{len(report.failures)} object(s) of {name} could not be copied",
-                    why="; ".join(report.failures[:3]),
-                    fix="run the same command again: it copies the rest",
-                )
-        return {"buckets": {name: report.as_dict() for name, report in self._reports.items()}}
-
-    def _verify(self) -> dict[str, Any]:
-        for name, report in self._reports.items():
-            store = self._store(self.target, name)
-            verify_bucket(store, self._evidence[name], report, parallel=self.parallel, pause=self._pause)
-        told = {name: report.as_dict() for name, report in self._reports.items()}
-        wrong = [f"{name}/{text}" for name, report in self._reports.items() for text in report.differences]
-        if wrong:
-            self.record["differences"] = wrong
-            raise Unproven(
-                f"{len(wrong)} object(s) at {self.target.target.name} are not what was sent",
-                why="; ".join(wrong[:3]),
-                fix="somebody else wrote there; remove what is in the way and run the same command again",
-            )
-        return {"buckets": told}
-
-    def _cutover(self) -> dict[str, Any]:
-        """The zone stands at the target since provision, with the new addresses: what is left is the registrar."""
-        state, live = self.target.status()
-        missing = [urn for urn, now in live.items() if now is None]
-        if missing:
-            raise Unproven(f"{len(missing)} resource(s) of the target are gone", fix="run the same command again")
-        zones = sorted(self.target.stack.dns)
-        for zone in zones:
-            text = (
-                f"{zone}: the zone is ready at {self.target.target.name}; the delegation changes at the registrar"
-            )
-            self.target.emit(Note(self.target.clock.time(), text))
-        return {"zones": zones, "resources": len(state.resources)}
-
-    def _prove(self) -> dict[str, Any]:
-        addresses = self._addresses()
-        results = []
-        for check in self.target.stack.checks:
-            results.append(ask(check.http or "", check.status, check.contains, addresses))
-        if any(not row["ok"] for row in results):
-            self.record["checks"] = results
-            failed = next(row for row in results if not row["ok"])
-            raise Unproven(f"the check {failed['http']} fails on the new side", why=str(failed["said"]))
-        return {"checks": results}
-
-    def _addresses(self) -> dict[str, str]:
-        """Address on the new side by host name, for records that point to servers."""
-        state = self.target.store.read(self.target.stack.stack, self.target.target.name)
-        plan_graph = state.resources.values()
-        found: dict[str, str] = {}
-        for resource in plan_graph:
-            if not resource.component.startswith("dns."):
-                continue
-            values = resource.outputs.get("records") or resource.outputs.get("values") or []
-            first = values[0]["value"] if values and isinstance(values[0], dict) else (values or [""])[0]
-            if resource.inputs.get("type") == "A":
-                found[resource.component.removeprefix("dns.")] = str(first)
-        return found
+        record.write(self._move.folder, self._move.record)
 
 
-def ask(url: str, status: int, contains: str, addresses: dict[str, str]) -> dict[str, Any]:
-    """One HTTP check, sent to the new side's address whatever the public name says today."""
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    try:
-        link = socket.create_connection((addresses.get(host, host), port), 10)
-        if secure:
-            link = ssl.create_default_context().wrap_socket(link, server_hostname=host)
-        client = http.client.HTTPConnection(host, port)
-        client.sock = link
-        client.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-        answer = client.getresponse()
-        text = answer.read(1_000_000).decode("utf-8", "replace")
-        client.close()
-    except (OSError, http.client.HTTPException) as error:
-        return {"http": url, "ok": False, "said": f"{type(error).__name__}: {error}"}
-    return {"http": url, "ok": answer.status == status and contains in text, "said": answer.status}
+def outcome_of(error: RehostError) -> str:
+    """The word for how a run ended."""
+    kinds = ((Unproven, "unproven"), (OperatorNeeded, "waiting"), (Interrupted, "interrupted"))
+    return next((word for kind, word in kinds if isinstance(error, kind)), "failed")

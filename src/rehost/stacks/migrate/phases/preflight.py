@@ -1,0 +1,100 @@
+"""Finds what would fail later, before anything is written."""
+
+from __future__ import annotations
+
+from rehost.stacks.errors import OperatorNeeded, ProviderError, Refused, RehostError
+from rehost.stacks.migrate.move import Facts, Move, size_of
+from rehost.stacks.plan import Action, Plan
+
+
+class Preflight:
+    """Credentials and rights on both sides, drift at the source, the plan for the target, the size of the data."""
+
+    name = "preflight"
+    title = "look at both sides, and find what would fail later"
+
+    def run(self, move: Move, earlier: Facts | None) -> Facts:
+        """Look. All problems are reported at once. Raises Refused, InvalidInput, ProviderError."""
+        plan, drifted = self._source(move)
+        problems: list[str] = []
+        for bucket in missing_data(plan):
+            problems.append(f"{bucket} is gone from {move.source.target.name}, and its content with it")
+        sizes = self._sizes(move, problems)
+        target = move.target.plan()
+        if target.blocked:
+            problems.append(f"{', '.join(target.blocked)} at {move.target.target.name} would lose data")
+        if problems:
+            raise Refused(
+                problems[0] if len(problems) == 1 else f"{len(problems)} things stand in the way",
+                why="" if len(problems) == 1 else "; ".join(problems),
+                fix="nothing was changed; put that right and run the same command again",
+            )
+        move.record["buckets"] = sizes
+        self._stays(move)
+        for text in drifted:
+            move.note(f"{move.source.target.name} is not what its state says: {text}")
+        return {
+            "source_resources": len(plan.steps),
+            "source_drift": drifted,
+            "target_steps": {action: count for action, count in target.counts().items() if count},
+            "buckets": sizes,
+        }
+
+    def _source(self, move: Move) -> tuple[Plan, list[str]]:
+        """The source as it is, seen through a plan that is never carried out, and where it has drifted."""
+        state = move.source.store.read(move.source.stack.stack, move.source.target.name)
+        if not state.resources:
+            raise Refused(
+                f"nothing of this stack is deployed on {move.source.target.name}",
+                why="there is nothing to take along",
+                fix="check --from and --state, or deploy to the target directly",
+            )
+        plan = move.source.plan()
+        told = [
+            f"{step.address} {'is gone' if step.action is Action.CREATE else 'was changed'}"
+            for step in plan.changing
+            if step.drifted or (step.action is Action.CREATE and step.urn in state.resources)
+        ]
+        return plan, told
+
+    def _stays(self, move: Move) -> None:
+        """Name the data that this move does not take along."""
+        stack, old = move.source.stack, move.source.target.name
+        if stack.volumes:
+            volumes = ", ".join(f"volumes.{name}" for name in sorted(stack.volumes))
+            move.remains(
+                f"copy the content of {volumes}",
+                f"a migration moves buckets; the disks at {old} are untouched, so copy files with rsync or a dump",
+            )
+        for name, bucket in sorted(move.buckets(move.source).items()):
+            if name in stack.buckets and stack.buckets[name].versioning:
+                store = move.store(move.source, bucket)
+                older = move.patience(store.versions)
+                if older:
+                    move.remains(
+                        f"decide about {older} older version(s) and delete marker(s) in the bucket {name}",
+                        f"only current objects are moved; the older ones stay at {old}",
+                    )
+
+    def _sizes(self, move: Move, problems: list[str]) -> dict[str, dict[str, int]]:
+        """Objects and bytes of every bucket; the first object of each is read, since listing may be allowed where
+        reading is not."""
+        sizes = {}
+        for name, bucket in sorted(move.buckets(move.source).items()):
+            try:
+                store = move.store(move.source, bucket)
+                sizes[name] = move.patience(lambda store=store: size_of(store))  # type: ignore[misc]
+                for info in store.list():
+                    _, _, stream = store.open(info.key)
+                    next(iter(stream), b"")
+                    break
+            except OperatorNeeded:
+                raise
+            except (ProviderError, RehostError) as error:
+                problems.append(f"the bucket {name} at {move.source.target.name}: {error.summary}")
+        return sizes
+
+
+def missing_data(plan: Plan) -> list[str]:
+    """Components that hold data and are not there any more."""
+    return sorted({s.component for s in plan.changing if s.holds_data and s.action is Action.CREATE and s.drifted})

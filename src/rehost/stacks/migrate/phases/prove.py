@@ -1,0 +1,35 @@
+"""Asks the new side whether it works."""
+
+from __future__ import annotations
+
+from rehost.stacks.errors import Unproven
+from rehost.stacks.migrate.addresses import hosts
+from rehost.stacks.migrate.checks import ask
+from rehost.stacks.migrate.events import Found
+from rehost.stacks.migrate.move import Facts, Move
+
+
+class Prove:
+    """The stack's checks, sent to the new side's addresses: the public names may still point to the old one."""
+
+    name = "prove"
+    title = "run the stack's checks against the new side"
+
+    def run(self, move: Move, earlier: Facts | None) -> Facts:
+        """Ask. Raises Unproven where an answer is not what the stack says."""
+        addresses = hosts(move.target)
+        results = []
+        for check in move.target.stack.checks:
+            move.patience.check()
+            results.append(ask(check.http or "", check.status, check.contains, addresses))
+        move.record["checks"] = results
+        failed = [row for row in results if not row["ok"]]
+        for row in failed:
+            move.emit(Found(move.now, "difference", row["http"], row["said"]))
+        if failed:
+            raise Unproven(
+                f"{len(failed)} of {len(results)} check(s) fail on the new side",
+                why="; ".join(f"{row['http']} at {row['at']}: {row['said']}" for row in failed[:5]),
+                fix="see to the service there and run the same command again",
+            )
+        return {"checks": len(results)}
