@@ -1,0 +1,1 @@
+"""Machines that run services, behind one small port; see `port.Host`."""

@@ -1,0 +1,68 @@
+"""One bench for each implementation of the host port; the suite in test_hosts.py runs on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehost.stacks.hosts.memory import MemoryBackend, MemoryHost
+from rehost.stacks.hosts.unithost import UnitHost
+from rehost.stacks.hosts.units import HealthCheck, Order, Port, UnitSpec
+
+QUICK = HealthCheck(path="/healthz", interval=0.05, timeout=2, retries=3, start_period=5)
+
+
+@dataclass
+class Bench:
+    """A host with what tests need around it. `real` says that units are processes one can talk to."""
+
+    host: UnitHost
+    port: Callable[[], int]
+    real: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def web(self, name: str = "web", version: str = "1", **changes: Any) -> UnitSpec:
+        """A small web service that tells its version; BROKEN=1 keeps it from getting healthy."""
+        environment = {"VERSION": version, **changes.pop("environment", {})}
+        given: dict[str, Any] = {
+            "command": (self.host.backend.python, "app.py"),
+            "files": {"app.py": APP},
+            "ports": (Port(self.extra.setdefault(f"port {name}", self.port())),),
+            "health": QUICK,
+            "drain": 5.0,
+            **changes,
+        }
+        return UnitSpec(name=name, environment=environment, **given)
+
+    def swapped(self, version: str = "1", **changes: Any) -> UnitSpec:
+        """The same with versions that are switched."""
+        return self.web(version=version, order=Order.START_FIRST, **changes)
+
+
+APP = b"""
+import http.server, os, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        broken = os.environ.get("BROKEN") == "1"
+        body = (os.environ["VERSION"] if self.path != "/env" else os.environ.get("ODD", "")).encode()
+        self.send_response(503 if broken else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a):
+        pass
+print("version", os.environ["VERSION"], "token", os.environ.get("TOKEN"), flush=True)
+server = http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler)
+server.serve_forever()
+"""
+
+
+def memory() -> Iterator[Bench]:
+    backend = MemoryBackend(verdict=lambda environment: environment.get("BROKEN") != "1")
+    ports = iter(range(8000, 9000))
+    yield Bench(MemoryHost("memory", backend), lambda: next(ports), real=False)
+
+
+BENCHES: dict[str, Callable[..., Iterator[Bench]]] = {"memory": memory}
