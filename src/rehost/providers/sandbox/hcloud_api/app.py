@@ -1,27 +1,73 @@
-"""The HTTP side: token, rate limit, routes, pages, and the stand-in's own switches."""
+"""The HTTP side: token, rate limit, routes, bodies, and the stand-in's own switches."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from rehost.providers.sandbox.hcloud_api import catalog, dns, network, server, simple, volume
-from rehost.providers.sandbox.hcloud_api.store import ApiError, Behaviour, Project, Record, public, selects
+from rehost.providers.sandbox.hcloud_api import (
+    bodies,
+    catalog,
+    certificates,
+    firewalls,
+    floating_ips,
+    groups,
+    history,
+    images,
+    load_balancer_actions,
+    load_balancers,
+    metrics,
+    networks,
+    primary_ips,
+    rrsets,
+    server_actions,
+    server_network,
+    servers,
+    volumes,
+    zones,
+)
+from rehost.providers.sandbox.hcloud_api.errors import ApiError, Record, removed
+from rehost.providers.sandbox.hcloud_api.resources import Call, Handler
+from rehost.providers.sandbox.hcloud_api.store import Behaviour, Project
 
-Handler = Callable[..., tuple[int, Record]]
-_FAMILIES = (catalog, dns, network, server, simple, volume)
+_FAMILIES = (
+    catalog,
+    certificates,
+    firewalls,
+    floating_ips,
+    groups,
+    history,
+    images,
+    load_balancer_actions,
+    load_balancers,
+    metrics,
+    networks,
+    primary_ips,
+    rrsets,
+    server_actions,
+    server_network,
+    servers,
+    volumes,
+    zones,
+)
+_SWITCHES = ("action_seconds", "stale_seconds", "stale_single_seconds", "rate_limit", "capacity", "limits")
+FORMAT = 1
+"""Of what `dump` writes."""
 
 
 class HcloudApi:
-    """The API for the projects of the given tokens. Thread-safe; nothing runs in the background."""
+    """The API for the projects of the given tokens (token: project). Tokens in `read_only` may only read. `limits`
+    are how many of a kind a project may have. Thread-safe; nothing runs in the background."""
 
     def __init__(
         self,
@@ -30,28 +76,43 @@ class HcloudApi:
         action_seconds: float = 0.3,
         rate_limit: int = 3600,
         stale_seconds: float = 0.0,
+        read_only: Collection[str] = (),
+        limits: Mapping[str, int] | None = None,
     ) -> None:
-        self.behaviour = Behaviour(action_seconds, stale_seconds, rate_limit)
+        self.behaviour = Behaviour(action_seconds, stale_seconds, rate_limit=rate_limit, limits=dict(limits or {}))
         self.calls: dict[str, int] = {}
         self._clock = clock
         self._lock = threading.RLock()
-        self._projects = {
-            token: Project(name, clock, self.behaviour, tokens_left=float(rate_limit), refilled=clock())
-            for token, name in tokens.items()
-        }
-        rules: list[Rule] = []
-        self._handlers: dict[str, Handler] = {}
-        for family in _FAMILIES:
-            for method, path, handler in family.ROUTES:
-                name = f"{method} {path}"
-                rules.append(Rule(f"/v1{path}", methods=[method], endpoint=name))
-                self._handlers[name] = handler
-        rules.append(Rule("/v1/datacenters", methods=["GET"], endpoint="gone"))
-        self._map = Map(rules, strict_slashes=False)
+        self._read_only = frozenset(read_only)
+        projects: dict[str, Project] = {}
+        for name in tokens.values():
+            projects.setdefault(
+                name, Project(name, clock, self.behaviour, tokens_left=rate_limit, refilled=clock())
+            )
+        self._projects = {token: projects[name] for token, name in tokens.items()}
+        self._map, self._handlers = _routes()
 
     def project(self, token: str) -> Project:
         """The project of a token, for tests that look behind the API."""
         return self._projects[token]
+
+    def dump(self) -> Record:
+        """Everything the stand-in knows, pending actions included, as JSON can hold it."""
+        with self._lock:
+            projects = {project.name: project.dump() for project in self._projects.values()}
+            kept: Record = json.loads(json.dumps({"format": FORMAT, "projects": projects}))
+        return kept
+
+    def load(self, kept: Mapping[str, Any]) -> None:
+        """Go on where a `dump` was made; projects that have no token here any more are left out. Raises
+        ValueError for another format."""
+        if kept.get("format") != FORMAT:
+            raise ValueError(f"the stand-in's state has format {kept.get('format')}, not {FORMAT}")
+        copy: Record = json.loads(json.dumps(kept))
+        with self._lock:
+            for project in {id(project): project for project in self._projects.values()}.values():
+                if project.name in copy["projects"]:
+                    project.load(copy["projects"][project.name])
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         request = Request(environ)
@@ -62,75 +123,48 @@ class HcloudApi:
     def _answer(self, request: Request) -> Response:
         headers: dict[str, str] = {}
         try:
-            project = self._projects.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
+            token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            project = self._projects.get(token)
             if project is None:
                 raise ApiError(401, "unauthorized", "the token you have provided is invalid")
-            headers = self._limit(project)
-            try:
-                endpoint, values = self._map.bind_to_environ(request.environ).match()
-            except HTTPException as error:
-                raise ApiError(404, "not_found", "the path does not exist") from error
+            allowed, headers = self._limit(project)
+            if not allowed:
+                raise ApiError(429, "rate_limit_exceeded", "limit of requests per hour reached")
+            endpoint, values = self._route(request)
             self.calls[endpoint] = self.calls.get(endpoint, 0) + 1
-            if endpoint == "gone":
-                raise ApiError(410, "deprecated_api_endpoint", "datacenters were removed; use locations")
+            if request.method != "GET" and token in self._read_only:
+                raise ApiError(403, "forbidden", "the token is only allowed to perform GET requests")
+            call = Call(project, _body(request), MultiDict(request.args))
+            bodies.check(_operation(endpoint), call.body)
             project.settle()
-            body = request.get_json(force=True, silent=True) if request.get_data() else {}
-            if not isinstance(body, dict):
-                raise ApiError(400, "json_error", "the request body is not valid JSON")
-            status, answer = self._handlers[endpoint](project, request, body, **values)
-            project.settle()
-            answer = self._paged(project, request, answer)
+            status, answer = self._handlers[endpoint](call, **values)
+            if call.links:
+                headers["Link"] = _links(request, call.links)
         except ApiError as error:
             status, answer = error.status, error.body()
         return _json(status, answer, headers)
 
-    def _limit(self, project: Project) -> dict[str, str]:
+    def _route(self, request: Request) -> tuple[str, Mapping[str, Any]]:
+        try:
+            return self._map.bind_to_environ(request.environ).match()
+        except MethodNotAllowed as error:
+            raise ApiError(405, "method_not_allowed", "the method is not supported by this path") from error
+        except HTTPException as error:
+            raise ApiError(404, "not_found", "the path does not exist") from error
+
+    def _limit(self, project: Project) -> tuple[bool, dict[str, str]]:
         limit, now = self.behaviour.rate_limit, self._clock()
-        project.tokens_left = min(limit, project.tokens_left + (now - project.refilled) * limit / 3600)
+        per_second = limit / 3600
+        project.tokens_left = min(limit, project.tokens_left + (now - project.refilled) * per_second)
         project.refilled = now
-        reset = int(now + (limit - project.tokens_left) * 3600 / limit)
-        if project.tokens_left < 1:
-            raise ApiError(429, "rate_limit_exceeded", "limit of requests per hour reached")
-        project.tokens_left -= 1
-        return {
+        allowed = project.tokens_left >= 1
+        if allowed:
+            project.tokens_left -= 1
+        return allowed, {
             "RateLimit-Limit": str(limit),
             "RateLimit-Remaining": str(int(project.tokens_left)),
-            "RateLimit-Reset": str(reset),
+            "RateLimit-Reset": str(int(now + (limit - project.tokens_left) / per_second)),
         }
-
-    def _paged(self, project: Project, request: Request, answer: Record) -> Record:
-        """Filters, order and pages for the lists that handlers answer with."""
-        kind = answer.get("_list")
-        if kind is None:
-            return {key: _cleaned(value) for key, value in answer.items()}
-        rows = list(answer[kind])
-        arguments = request.args
-        if self.behaviour.stale_seconds:
-            until = self._clock() - self.behaviour.stale_seconds
-            rows = [row for row in rows if project.born.get(row.get("id", 0), 0.0) <= until]
-        for name in ("name", "status", "id", "type"):
-            wanted = arguments.getlist(name)
-            if wanted:
-                rows = [row for row in rows if str(row.get(name)) in wanted]
-        selector = arguments.get("label_selector")
-        if selector:
-            rows = [row for row in rows if selects(selector, row.get("labels", {}))]
-        for order in reversed(arguments.getlist("sort")):
-            name, _, way = order.partition(":")
-            rows.sort(key=partial(_sortable, name), reverse=way == "desc")
-        size, page = int(arguments.get("per_page", 25)), int(arguments.get("page", 1))
-        size = max(1, min(size, 50))
-        last = max(1, -(-len(rows) // size))
-        pagination = {
-            "page": page,
-            "per_page": size,
-            "previous_page": page - 1 if page > 1 else None,
-            "next_page": page + 1 if page < last else None,
-            "last_page": last,
-            "total_entries": len(rows),
-        }
-        shown = [_cleaned(row) for row in rows[(page - 1) * size : page * size]]
-        return {kind: shown, "meta": {"pagination": pagination}}
 
     def _control(self, request: Request) -> Response:
         if request.path == "/_sandbox/inventory":
@@ -141,7 +175,7 @@ class HcloudApi:
             return _json(200, {"projects": counts, "calls": self.calls}, {})
         if request.path == "/_sandbox/behaviour" and request.method == "POST":
             body = request.get_json(force=True)
-            for name in ("action_seconds", "stale_seconds", "rate_limit"):
+            for name in _SWITCHES:
                 if name in body:
                     setattr(self.behaviour, name, body[name])
             self.behaviour.fail += body.get("fail_actions", [])
@@ -150,19 +184,52 @@ class HcloudApi:
         return _json(404, {}, {})
 
 
-def _sortable(name: str, row: Record) -> str:
-    return str(row.get(name, "")).zfill(12)
+def _routes() -> tuple[Map, dict[str, Handler]]:
+    rules: list[Rule] = []
+    handlers: dict[str, Handler] = {}
+    for family in _FAMILIES:
+        for method, path, handler in family.ROUTES:
+            name = f"{method} {path}"
+            rules.append(Rule(f"/v1{path}", methods=[method], endpoint=name))
+            handlers[name] = handler
+    for path in ("/datacenters", "/datacenters/<int:id>"):
+        rules.append(Rule(f"/v1{path}", methods=["GET"], endpoint=f"GET {path}"))
+        handlers[f"GET {path}"] = _datacenters
+    return Map(rules, strict_slashes=False), handlers
 
 
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _cleaned(item) for key, item in public(value).items()}
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    return value
+def _datacenters(call: Call, id: int = 0) -> tuple[int, Record]:
+    raise removed("2026-06-02-datacenters-deprecated", "datacenters were removed; use locations")
+
+
+def _operation(endpoint: str) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", endpoint)
+
+
+def _body(request: Request) -> Record:
+    if request.method not in ("POST", "PUT"):
+        return {}
+    text = request.get_data()
+    if not text.strip():
+        return {}
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise ApiError(400, "json_error", "the request body is not valid JSON") from error
+    if not isinstance(body, dict):
+        raise ApiError(400, "json_error", "the request body must be a JSON object")
+    return body
+
+
+def _links(request: Request, links: Mapping[str, int]) -> str:
+    parts = []
+    for relation, page in links.items():
+        others = [(key, value) for key, value in request.args.items(multi=True) if key != "page"]
+        parts.append(f'<{request.base_url}?{urlencode([*others, ("page", page)])}>; rel="{relation}"')
+    return ", ".join(parts)
 
 
 def _json(status: int, body: Record, headers: Mapping[str, str]) -> Response:
-    return Response(
-        json.dumps(body) if status != 204 else "", status, dict(headers), content_type="application/json"
-    )
+    if status == 204:
+        return Response(status=204, headers=dict(headers))
+    return Response(json.dumps(body), status, dict(headers), content_type="application/json")

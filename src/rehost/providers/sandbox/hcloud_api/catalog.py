@@ -1,70 +1,122 @@
-"""Locations, server types, images, prices and actions."""
+"""What is on offer: locations, server and load balancer types, ISOs, prices. Read once."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from werkzeug.wrappers import Request
+from rehost.providers.sandbox.hcloud_api.errors import ApiError, Record, invalid, missing
+from rehost.providers.sandbox.hcloud_api.resources import Answer, Call, Kind
+from rehost.providers.sandbox.hcloud_api.store import Project
 
-from rehost.providers.sandbox.hcloud_api.store import Project, Record, missing
-
-_FILE = Path(__file__).parents[2] / "hetzner" / "data" / "catalog.json"
+_SHARED = Path(__file__).parents[2] / "hetzner" / "data" / "catalog.json"
+_OWN = Path(__file__).parent / "data" / "offers.json"
+_TRAFFIC = 20 * 1024**4
+_HOURS = 730
+_VAT = 1.19
 
 
 @cache
 def data() -> Record:
     """The catalog that the adapter ships too."""
-    loaded: Record = json.loads(_FILE.read_text(encoding="utf-8"))
+    loaded: Record = json.loads(_SHARED.read_text(encoding="utf-8"))
     return loaded
 
 
-def _price(value: float | None, factor: float = 1.0) -> Record:
-    net = (value or 0.0) * factor
-    return {"net": f"{net:.10f}", "gross": f"{net * 1.19:.16f}"}
+@cache
+def _offers() -> Record:
+    loaded: Record = json.loads(_OWN.read_text(encoding="utf-8"))
+    return loaded
 
 
-def location(name: str) -> Record:
-    """A location as the API shows it. Raises ApiError 404."""
-    row = next((row for row in data()["locations"] if name in (row["name"], str(row["id"]))), None)
-    if row is None:
-        raise missing("location")
-    shown = {key: row[key] for key in ("id", "name", "network_zone", "country", "city")}
-    return {**shown, "description": f"{row['city']} DC Park 1", "latitude": 0.0, "longitude": 0.0}
+def limit(name: str) -> int:
+    """A limit of the platform."""
+    value: int = _offers()["limits"][name]
+    return value
 
 
-def server_type(name: str) -> Record:
-    """A server type as the API shows it. Raises ApiError 404."""
-    row = next((row for row in data()["server_types"] if name in (row["name"], str(row["id"]))), None)
-    if row is None:
-        raise missing("server type")
-    prices = [
+def price(net: float) -> Record:
+    """A price in EUR as the API writes it."""
+    return {"net": f"{net:.10f}", "gross": f"{net * _VAT:.16f}"}
+
+
+@cache
+def locations() -> Mapping[str, Record]:
+    """Locations by name, as the API shows them."""
+    shown = {}
+    for row in data()["locations"]:
+        latitude, longitude = _offers()["positions"][row["name"]]
+        shown[row["name"]] = {
+            **{key: row[key] for key in ("id", "name", "network_zone", "country", "city")},
+            "description": f"{row['city']} DC Park 1",
+            "latitude": latitude,
+            "longitude": longitude,
+        }
+    return shown
+
+
+@cache
+def zones() -> frozenset[str]:
+    """Names of network zones."""
+    return frozenset(row["network_zone"] for row in locations().values())
+
+
+def location(key: Any, name: str = "location") -> Record:
+    """A location by id or name. Raises ApiError for the field `name`."""
+    for row in locations().values():
+        if str(key) in (row["name"], str(row["id"])):
+            return row
+    raise invalid(name, f"location '{key}' not found")
+
+
+def _priced(row: Record, places: Sequence[str]) -> list[Record]:
+    monthly = row.get("monthly")
+    if monthly is None:
+        return []
+    return [
         {
             "location": place,
-            "price_hourly": _price(row["monthly"], 1 / 730),
-            "price_monthly": _price(row["monthly"]),
-            "included_traffic": 21990232555520,
-            "price_per_tb_traffic": _price(1.0),
+            "price_hourly": price(monthly / _HOURS),
+            "price_monthly": price(monthly),
+            "included_traffic": _TRAFFIC,
+            "price_per_tb_traffic": price(1.0),
         }
-        for place in row["locations"]
+        for place in places
     ]
+
+
+@cache
+def server_types() -> Mapping[str, Record]:
+    """Server types by name, as the API shows them. Where the price is not known there is none."""
+    return {row["name"]: _server_type(row) for row in data()["server_types"]}
+
+
+def _server_type(row: Record) -> Record:
+    gone = row.get("deprecation")
     places = [
-        {"id": location(place)["id"], "name": place, "deprecation": None, "available": True, "recommended": True}
+        {
+            "id": locations()[place]["id"],
+            "name": place,
+            "deprecation": gone,
+            "available": gone is None,
+            "recommended": gone is None,
+        }
         for place in row["locations"]
     ]
     return {
         "id": row["id"],
         "name": row["name"],
         "description": row["name"].upper(),
-        "category": "Shared vCPU",
+        "category": "Shared vCPU" if row["cpu_type"] == "shared" else "Dedicated vCPU",
         "cores": row["cores"],
         "memory": float(row["memory_gib"]),
         "disk": row["disk_gb"],
-        "deprecated": False,
-        "deprecation": None,
-        "prices": prices,
+        "deprecated": gone is not None,
+        "deprecation": gone,
+        "prices": _priced(row, row["locations"]),
         "storage_type": "local",
         "cpu_type": row["cpu_type"],
         "architecture": row["architecture"],
@@ -72,96 +124,161 @@ def server_type(name: str) -> Record:
     }
 
 
-def image(name: str, architecture: str) -> Record:
-    """An official image by name or id. Raises ApiError 404."""
-    for row in data()["images"]:
-        if str(row["id"]) == name or (row["name"] == name and row["architecture"] == architecture):
-            return _image(row)
-    raise missing("image")
+def server_type(key: Any) -> Record:
+    """A server type by id or name. Raises ApiError."""
+    return _known(server_types(), key, "server_type")
 
 
-def _image(row: Record) -> Record:
+@cache
+def load_balancer_types() -> Mapping[str, Record]:
+    """Load balancer types by name, as the API shows them."""
+    prices = {row["name"]: row for row in data().get("load_balancer_types", ())}
     return {
-        "id": row["id"],
-        "type": "system",
-        "status": "available",
-        "name": row["name"],
-        "description": row["name"].replace("-", " ").title(),
-        "image_size": None,
-        "disk_size": 5,
-        "created": "2025-01-01T00:00:00+00:00",
-        "created_from": None,
-        "bound_to": None,
-        "os_flavor": row["os_flavor"],
-        "os_version": row["os_version"],
-        "rapid_deploy": True,
-        "protection": {"delete": False},
-        "deprecated": None,
-        "deleted": None,
-        "labels": {},
-        "architecture": row["architecture"],
+        row["name"]: {
+            **row,
+            "deprecated": None,
+            "deprecation": None,
+            "prices": _priced(prices.get(row["name"], {}), list(locations())),
+        }
+        for row in _offers()["load_balancer_types"]
     }
 
 
-def _locations(project: Project, request: Request, body: Record) -> tuple[int, Record]:
-    return 200, {"_list": "locations", "locations": [location(row["name"]) for row in data()["locations"]]}
+def load_balancer_type(key: Any) -> Record:
+    """A load balancer type by id or name. Raises ApiError."""
+    return _known(load_balancer_types(), key, "load_balancer_type")
 
 
-def _types(project: Project, request: Request, body: Record) -> tuple[int, Record]:
-    rows = [server_type(row["name"]) for row in data()["server_types"]]
-    return 200, {"_list": "server_types", "server_types": rows}
+@cache
+def isos() -> Mapping[str, Record]:
+    """ISOs by name, as the API shows them."""
+    return {row["name"]: {"type": "public", "deprecation": None, **row} for row in _offers()["isos"]}
 
 
-def _images(project: Project, request: Request, body: Record) -> tuple[int, Record]:
-    wanted = request.args.getlist("architecture")
-    rows = [_image(row) for row in data()["images"] if not wanted or row["architecture"] in wanted]
-    return 200, {"_list": "images", "images": rows}
+def iso(key: Any) -> Record:
+    """An ISO by id or name. Raises ApiError."""
+    return _known(isos(), key, "iso")
 
 
-def _one(kind: str, rows: Any) -> Any:
-    def handler(project: Project, request: Request, body: Record, id: int) -> tuple[int, Record]:
-        return 200, {kind: rows(str(id))}
+def _known(rows: Mapping[str, Record], key: Any, name: str) -> Record:
+    found = rows.get(str(key)) or next((row for row in rows.values() if str(row["id"]) == str(key)), None)
+    if found is None:
+        raise invalid(name, f"{name.replace('_', ' ')} '{key}' not found")
+    return found
+
+
+def capacity(project: Project, type_: str, place: str) -> Record | None:
+    """What stands against one more of a type in a location, by the stand-in's own switches."""
+    for row in project.behaviour.capacity:
+        if row.get("server_type") in (None, type_) and row.get("location") in (None, place):
+            return row
+    return None
+
+
+def reserve(project: Project, type_: Record, place: str) -> None:
+    """Raise ApiError 412 when a server type is not to be had in a location."""
+    offered = next((row for row in type_["locations"] if row["name"] == place), None)
+    if offered is None:
+        raise invalid("location", "unsupported location for server type")
+    if not offered["available"]:
+        text = f"server type '{type_['name']}' is not available in location '{place}'"
+        raise ApiError(412, "resource_unavailable", text)
+    short = capacity(project, type_["name"], place)
+    if short is None:
+        return
+    if "times" in short:
+        short["times"] -= 1
+        if short["times"] <= 0:
+            project.behaviour.capacity.remove(short)
+    code = short.get("code", "resource_unavailable")
+    raise ApiError(412, code, f"error during placement: no room for '{type_['name']}' in '{place}'")
+
+
+def offered_type(project: Project, type_: Record) -> Record:
+    """A server type with what is available now."""
+    if not project.behaviour.capacity:
+        return type_
+    places = [
+        {**row, "available": row["available"] and capacity(project, type_["name"], row["name"]) is None}
+        for row in type_["locations"]
+    ]
+    return {**type_, "locations": places}
+
+
+def _same(project: Project, record: Record) -> Record:
+    del project
+    return record
+
+
+_LOCATIONS = Kind("locations", "location", _same, ("id", "name"))
+_SERVER_TYPES = Kind("server_types", "server_type", offered_type, ("id", "name"))
+_BALANCER_TYPES = Kind("load_balancer_types", "load_balancer_type", _same, ("id", "name"))
+_ISOS = Kind("isos", "iso", _same, ("id", "name"))
+
+
+def _all(kind: Kind, rows: Any) -> Any:
+    def handler(call: Call) -> Answer:
+        return kind.listed(call, rows().values())
 
     return handler
 
 
-def _actions(project: Project, request: Request, body: Record) -> tuple[int, Record]:
-    return 200, {"_list": "actions", "actions": list(project.actions.values())}
+def _one(kind: Kind, rows: Any) -> Any:
+    def handler(call: Call, id: int) -> Answer:
+        found = next((row for row in rows().values() if row["id"] == id), None)
+        if found is None:
+            raise missing(f"{kind.word.replace('_', ' ')} with ID '{id}'")
+        return 200, {kind.word: kind.show(call.project, found)}
+
+    return handler
 
 
-def _action(project: Project, request: Request, body: Record, id: int) -> tuple[int, Record]:
-    if id not in project.actions:
-        raise missing("action")
-    return 200, {"action": project.actions[id]}
+def _list_isos(call: Call) -> Answer:
+    wanted = call.query.getlist("architecture")
+    if not set(wanted) <= {"x86", "arm"}:
+        raise invalid("architecture", "must be one of x86, arm")
+    wild = call.flag("include_architecture_wildcard")
+    rows = [
+        row
+        for row in isos().values()
+        if not wanted or row["architecture"] in wanted or (wild and row["architecture"] is None)
+    ]
+    return _ISOS.listed(call, rows)
 
 
-def _pricing(project: Project, request: Request, body: Record) -> tuple[int, Record]:
-    rows = [server_type(row["name"]) for row in data()["server_types"]]
-    types = [{"id": row["id"], "name": row["name"], "prices": row["prices"]} for row in rows]
+def _pricing(call: Call) -> Answer:
+    del call
+    extra = data().get("prices", {})
+
+    def priced(rows: Mapping[str, Record]) -> list[Record]:
+        return [{"id": row["id"], "name": row["name"], "prices": row["prices"]} for row in rows.values()]
+
+    def known(name: str) -> Record:
+        return price(extra.get(name) or 0.0)
+
     pricing = {
-        "currency": "EUR",
-        "vat_rate": "19.000000",
-        "image": {"price_per_gb_month": _price(0.0)},
-        "volume": {"price_per_gb_month": _price(0.0)},
+        "currency": data()["currency"],
+        "vat_rate": f"{(_VAT - 1) * 100:.6f}",
+        "image": {"price_per_gb_month": known("image_gb")},
+        "volume": {"price_per_gb_month": known("volume_gb")},
         "server_backup": {"percentage": "20.0000000000"},
-        "server_types": types,
-        "load_balancer_types": [],
-        "primary_ips": [],
-        "floating_ips": [],
-        "floating_ip": {"price_monthly": _price(0.0)},
-        "traffic": {"price_per_tb": _price(1.0)},
+        "server_types": priced(server_types()),
+        "load_balancer_types": priced(load_balancer_types()),
+        "primary_ips": [{"type": type_, "prices": []} for type_ in ("ipv4", "ipv6")],
+        "floating_ips": [{"type": type_, "prices": []} for type_ in ("ipv4", "ipv6")],
+        "floating_ip": {"price_monthly": known("floating_ip")},
     }
     return 200, {"pricing": pricing}
 
 
 ROUTES = (
-    ("GET", "/locations", _locations),
-    ("GET", "/locations/<int:id>", _one("location", location)),
-    ("GET", "/server_types", _types),
-    ("GET", "/server_types/<int:id>", _one("server_type", server_type)),
-    ("GET", "/images", _images),
-    ("GET", "/images/<int:id>", _one("image", lambda id_: image(id_, ""))),
-    ("GET", "/actions", _actions),
-    ("GET", "/actions/<int:id>", _action),
+    ("GET", "/locations", _all(_LOCATIONS, locations)),
+    ("GET", "/locations/<int:id>", _one(_LOCATIONS, locations)),
+    ("GET", "/server_types", _all(_SERVER_TYPES, server_types)),
+    ("GET", "/server_types/<int:id>", _one(_SERVER_TYPES, server_types)),
+    ("GET", "/load_balancer_types", _all(_BALANCER_TYPES, load_balancer_types)),
+    ("GET", "/load_balancer_types/<int:id>", _one(_BALANCER_TYPES, load_balancer_types)),
+    ("GET", "/isos", _list_isos),
+    ("GET", "/isos/<int:id>", _one(_ISOS, isos)),
     ("GET", "/pricing", _pricing),
 )

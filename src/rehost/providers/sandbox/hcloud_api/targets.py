@@ -1,0 +1,81 @@
+"""What stands behind load balancers: servers, servers chosen by labels, and addresses."""
+
+from __future__ import annotations
+
+from rehost.providers.sandbox.hcloud_api import labels
+from rehost.providers.sandbox.hcloud_api.errors import Record
+from rehost.providers.sandbox.hcloud_api.store import Project
+
+_HEALTHY_STATES = ("running",)
+
+
+def servers_of(project: Project, target: Record) -> list[Record]:
+    """The servers behind a target."""
+    if target["type"] == "server":
+        server = project.find("servers", target["server"]["id"])
+        return [server] if server else []
+    if target["type"] == "label_selector":
+        matches = labels.selector(target["label_selector"]["selector"])
+        return [server for server in project.all("servers").values() if matches(server["labels"])]
+    return []
+
+
+def balancers_of(project: Project, server: Record) -> list[int]:
+    """Ids of the load balancers that send to a server."""
+    return [
+        id_
+        for id_, balancer in project.all("load_balancers").items()
+        if any(server in servers_of(project, target) for target in balancer["targets"])
+    ]
+
+
+def publicly_reached(project: Project, server: Record) -> bool:
+    """Whether a load balancer uses a server's public address."""
+    return any(
+        not target.get("use_private_ip") and server in servers_of(project, target)
+        for balancer in project.all("load_balancers").values()
+        for target in balancer["targets"]
+    )
+
+
+def forget_server(project: Project, server: int) -> None:
+    """Take a deleted server out of all load balancers."""
+    for balancer in project.all("load_balancers").values():
+        balancer["targets"] = [
+            target for target in balancer["targets"] if (target.get("server") or {}).get("id") != server
+        ]
+
+
+def _health(balancer: Record, server: Record | None) -> list[Record]:
+    healthy = server is None or server["status"] in _HEALTHY_STATES
+    if server is not None and healthy:
+        detail, status = "", "healthy"
+    else:
+        detail, status = ("", "unknown") if healthy else ("connection refused", "unhealthy")
+    return [
+        {"listen_port": service["listen_port"], "status": status, "detail": detail, "http_status_code": None}
+        for service in balancer["services"]
+    ]
+
+
+def shown(project: Project, balancer: Record) -> list[Record]:
+    """The targets of a load balancer with their health: a server that runs is healthy; what is not a server of
+    the project has no checks here."""
+    rows = []
+    for target in balancer["targets"]:
+        row = dict(target)
+        if target["type"] == "label_selector":
+            row["targets"] = [
+                {
+                    "type": "server",
+                    "server": {"id": server["id"]},
+                    "use_private_ip": target["use_private_ip"],
+                    "health_status": _health(balancer, server),
+                }
+                for server in servers_of(project, target)
+            ]
+        else:
+            found = servers_of(project, target)
+            row["health_status"] = _health(balancer, found[0] if found else None)
+        rows.append(row)
+    return rows
