@@ -292,8 +292,10 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class ObjectMeta:
-    """What travels with an object: Content-Type and its relatives by header name, user metadata, tags. Values
-    are as they stand on the wire, each byte one character (Latin-1), so that they pass unchanged whatever they mean."""
+    """What travels with an object: Content-Type and its relatives by header name, user metadata, tags.
+
+    Headers and user metadata are as they stand on the wire, each byte one character (Latin-1), so that they pass
+    unchanged whatever they mean."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     user: Mapping[str, str] = field(default_factory=dict)

@@ -168,7 +168,7 @@ def _item(text: str) -> Table:
 
 def _names(addresses: list[dict[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for column in ("name", "type", "now", "then"):
+    for column in ("name", "type", "before", "after"):
         table.add_column(column, overflow="fold")
     for row in addresses:
         table.add_row(row["name"], row["type"], ", ".join(row["before"]) or "-", ", ".join(row["after"]) or "-")

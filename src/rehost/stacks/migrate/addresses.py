@@ -37,7 +37,8 @@ def _address(resource: ResourceState) -> Address | None:
     rows = resource.outputs.get("records") or resource.outputs.get("values") or []
     if not type_ or not rows:
         return None
-    values = [str(row["value"] if isinstance(row, Mapping) else row) for row in rows]
+    # The final dot of a full name is written by some providers and left out by others.
+    values = [str(row["value"] if isinstance(row, Mapping) else row).removesuffix(".") for row in rows]
     name = resource.component.removeprefix("dns.")
     return Address(name, str(type_), tuple(sorted(values)), int(resource.outputs.get("ttl") or 0))
 
@@ -88,10 +89,10 @@ def hosts(deployment: Deployment) -> dict[str, str]:
     found = {name: address.values[0] for (name, type_), address in known.items() if type_ in ("A", "AAAA")}
     for (name, type_), address in known.items():
         if type_ == "CNAME":
-            target, seen = address.values[0].rstrip("."), {name}
+            target, seen = address.values[0], {name}
             while target not in found and target not in seen and (target, "CNAME") in known:
                 seen.add(target)
-                target = known[target, "CNAME"].values[0].rstrip(".")
+                target = known[target, "CNAME"].values[0]
             if target in found:
                 found[name] = found[target]
     return found
