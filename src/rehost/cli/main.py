@@ -17,6 +17,7 @@ from rehost.stacks.errors import RehostError
 #: One line each, so that `rehost --help` imports no verb. A test compares it with the commands themselves.
 SUMMARIES = {
     "deploy": "Make a target what the stack says.",
+    "diff": "Show how a stack fits two targets: what is native, substituted, lost, or needs you.",
     "destroy": "Remove what a deployment made.",
     "migrate": "Take a stack with its data from one target to another.",
     "plan": "Show what deploy would do at a target, and change nothing.",

@@ -111,6 +111,12 @@ def load_deployment(
     **fields: Any,
 ) -> Deployment:
     """The deployment of a valid stack at a target. Leaves with 3 after showing what is wrong."""
+    loaded, stack = valid_stack(files, sets)
+    return deployment_of(stack, target, state, Path(loaded.file).parent, parallel, sandbox, **fields)
+
+
+def valid_stack(files: tuple[Path, ...], sets: tuple[str, ...]) -> tuple[Loaded, Stack]:
+    """A stack without errors. Leaves with 3 after showing what is wrong."""
     from rehost.cli.render.diagnostics import show_text
     from rehost.providers.registry import adapter
     from rehost.stacks.validate import errors, validate
@@ -120,7 +126,7 @@ def load_deployment(
     if errors(found) or loaded.stack is None:
         show_text(found, loaded.sources)
         sys.exit(Exit.INVALID)
-    return deployment_of(loaded.stack, target, state, Path(loaded.file).parent, parallel, sandbox, **fields)
+    return loaded, loaded.stack
 
 
 def deployment_of(

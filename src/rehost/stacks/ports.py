@@ -17,6 +17,7 @@ from rehost.stacks.graph import Resource, Value, make_urn
 if TYPE_CHECKING:
     from rehost.stacks.lower import Lowering
     from rehost.stacks.model import Stack, Target
+    from rehost.stacks.portability import Finding
 
 
 class Disruption(IntEnum):
@@ -242,6 +243,9 @@ class Adapter(Protocol):
     def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
         """What this provider will not accept of the stack: regions, names, limits, records, sizes."""
 
+    def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
+        """What this provider does not simply have: substituted, lost, or left to a person. Pure."""
+
     def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
         """What has to be chosen before lowering."""
 
@@ -272,6 +276,9 @@ class Adapter(Protocol):
 
     def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
         """List price a month in `currency`, None where unknown, 0 where free."""
+
+    def egress(self, target: Target) -> float | None:
+        """List price in `currency` of a GB (10^9 bytes) that leaves for the Internet, None where unknown."""
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> Connection:
         """Open a connection with the credentials of the provider's own tools. Raises InvalidInput when there

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rehost.providers.aws.catalog import CATALOG
+from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import INSTANCE, VOLUME, AwsLowering
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.diagnostics import Diagnostic, Severity
 from rehost.stacks.graph import Resource, Value, is_unknown
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Stack, Target, show_size
+from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Change, Need
 
 if TYPE_CHECKING:
@@ -76,6 +78,10 @@ class AwsAdapter(BaseAdapter):
         """What AWS will not accept. Limits: EC2, VPC and Route 53 user guides, as in data/kinds.json."""
         return list(_diagnose(stack, target))
 
+    def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
+        """What is not simply native here."""
+        return list(fits(stack, target))
+
     def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
         """Type and image of each server group, and the zones of the region."""
         needs: list[Need] = []
@@ -120,15 +126,20 @@ class AwsAdapter(BaseAdapter):
             type_ = inputs.get("instanceType")
             hourly = CATALOG.types.get(type_, {}).get("hourly", {}) if isinstance(type_, str) else {}
             root = (inputs.get("rootBlockDevice") or {}).get("volumeSize", 0)
-            price: float | None = hourly.get(target.region)
-            return None if price is None else round(price * HOURS + float(root) * CATALOG.ebs_gb_monthly, 2)
+            price, disk = hourly.get(target.region), CATALOG.ebs_gb_monthly.get(target.region)
+            return None if price is None or disk is None else round(price * HOURS + float(root) * disk, 2)
         if token == VOLUME:
-            return round(float(inputs["size"]) * CATALOG.ebs_gb_monthly, 2)
+            disk = CATALOG.ebs_gb_monthly.get(target.region)
+            return None if disk is None else round(float(inputs["size"]) * disk, 2)
         return 0.5 if token == "aws:route53/zone:Zone" else 0.0
 
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""
         return list(AwsLowering(lowering).all())
+
+    def egress(self, target: Target) -> float | None:
+        """List price of the first 10 TB a month, in regions that the catalog has it for."""
+        return CATALOG.egress_gb.get(target.region)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> AwsConnection:
         """A connection with the credentials of AWS's own tools."""

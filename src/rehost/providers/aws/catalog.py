@@ -39,9 +39,16 @@ class Catalog:
         return types
 
     @property
-    def ebs_gb_monthly(self) -> float:
-        """A GiB of gp3 for a month."""
-        return float(self._data["ebs_gb_monthly"])
+    def ebs_gb_monthly(self) -> Mapping[str, float]:
+        """A GiB of gp3 for a month, by region; regions without a known price are missing."""
+        prices: Mapping[str, float] = self._data["ebs_gb_monthly"]
+        return prices
+
+    @property
+    def egress_gb(self) -> Mapping[str, float]:
+        """A GB that leaves for the Internet, by region; regions without a known price are missing."""
+        prices: Mapping[str, float] = self._data["egress_gb"]
+        return prices
 
 
 CATALOG = Catalog(Path(__file__).parent / "data" / "catalog.json")

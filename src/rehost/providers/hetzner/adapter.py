@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner.fits import fits
 from rehost.providers.hetzner.lower import ANCHOR, SERVER, VOLUME, HetznerLowering
 from rehost.stacks.diagnostics import Diagnostic, Severity
 from rehost.stacks.graph import Resource, Value, is_unknown
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Server, Stack, Target, parse_size, show_size
+from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Change, Need
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ class HetznerAdapter(BaseAdapter):
         """What Hetzner will not accept. Limits: Cloud API reference, as in data/kinds.json."""
         return list(_diagnose(self, stack, target))
 
+    def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
+        """What is not simply native here."""
+        return list(fits(stack, target))
+
     def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
         """Type and image of each server group."""
         needs: list[Need] = []
@@ -106,6 +112,11 @@ class HetznerAdapter(BaseAdapter):
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""
         return list(HetznerLowering(lowering).all())
+
+    def egress(self, target: Target) -> float | None:
+        """Unknown: what is included depends on the servers and buckets there are."""
+        del target
+        return None
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> HetznerConnection:
         """A connection with HCLOUD_TOKEN and, for buckets, the keys of the object storage."""

@@ -14,6 +14,7 @@ from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Ref, Resource, Value
 from rehost.stacks.lower import Lowering, overridden
 from rehost.stacks.model import Record, Stack, Target
+from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
 
 _SIZES = tuple((f"m{cpu}", cpu, cpu * 2) for cpu in (1, 2, 4, 8, 16, 32, 64))
@@ -38,6 +39,11 @@ class MemoryAdapter(BaseAdapter):
 
     def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
         """Everything is accepted here."""
+        del stack, target
+        return ()
+
+    def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
+        """Everything is native here."""
         del stack, target
         return ()
 
@@ -68,6 +74,11 @@ class MemoryAdapter(BaseAdapter):
         if token != _token("server"):
             return 0.0
         return next((float(cpu) for name, cpu, _ in _SIZES if name == inputs.get("type")), None)
+
+    def egress(self, target: Target) -> float | None:
+        """Nothing is charged here."""
+        del target
+        return 0.0
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> MemoryConnection:
         """The cloud of this process."""

@@ -1,0 +1,24 @@
+"""How Amazon realises what a stack asks for. Sources: data/kinds.json, EC2 and Route 53 user guides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rehost.stacks.model import Stack, Target
+from rehost.stacks.portability import Finding, Fit
+
+
+def fits(stack: Stack, target: Target) -> Iterator[Finding]:
+    """What is not simply native, component by component."""
+    del target
+    for name, server in stack.servers.items():
+        component = f"servers.{name}"
+        if len(server.ssh_keys) > 1:
+            reason = f"one SSH key is put on a server, {len(server.ssh_keys) - 1} are left out"
+            yield Finding(component, Fit.LOST, reason, "add the others in user_data")
+        if not server.public:
+            reason = "a server without a public address has no way out to the Internet"
+            yield Finding(component, Fit.OPERATOR, reason, "let it fetch what it needs through another server")
+    for zone in stack.dns:
+        step = f"name Amazon's name servers for {zone} at its registrar, once the records there are right"
+        yield Finding(f"dns.{zone}", Fit.OPERATOR, "the delegation goes to Amazon's name servers", step)

@@ -1,0 +1,65 @@
+"""How Hetzner realises what a stack asks for. Sources: data/kinds.json, Cloud API and Object Storage documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rehost.providers.hetzner import catalog
+from rehost.stacks.model import Firewall, Stack, Target
+from rehost.stacks.portability import Finding, Fit
+
+_KEYS = (
+    "make a pair in Hetzner's console (Object Storage, Manage credentials) and set HETZNER_S3_ACCESS_KEY and "
+    "HETZNER_S3_SECRET_KEY"
+)
+
+
+def fits(stack: Stack, target: Target) -> Iterator[Finding]:
+    """What is not simply native, component by component."""
+    yield from _network(stack, target)
+    for name, firewall in stack.firewalls.items():
+        yield from _firewall(stack, name, firewall)
+    for name, server in stack.servers.items():
+        component = f"servers.{name}"
+        reason = "disks of servers are not encrypted by the provider"
+        yield Finding(component, Fit.LOST, reason, "encrypt what needs it on the server")
+        if server.subnet and len(stack.subnets()) > 1:
+            yield Finding(component, Fit.SUBSTITUTED, "servers take an address in any subnet of the network")
+        if not server.public:
+            reason = "a server without a public address has no way out to the Internet"
+            yield Finding(component, Fit.OPERATOR, reason, "let it fetch what it needs through another server")
+    for name in stack.volumes:
+        reason = "volumes are not encrypted by the provider"
+        yield Finding(f"volumes.{name}", Fit.LOST, reason, "encrypt the file system on the server (LUKS)")
+    storage = str(target.options.get("object_storage_location") or target.region)
+    for name in stack.buckets:
+        component = f"buckets.{name}"
+        yield Finding(component, Fit.OPERATOR, "the keys of the object storage are made by hand", _KEYS)
+        if storage != target.region:
+            yield Finding(
+                component, Fit.SUBSTITUTED, f"the bucket is in {storage}, the servers in {target.region}"
+            )
+    for zone in stack.dns:
+        step = f"name Hetzner's name servers for {zone} at its registrar, once the records there are right"
+        yield Finding(f"dns.{zone}", Fit.OPERATOR, "the delegation goes to Hetzner's name servers", step)
+
+
+def _network(stack: Stack, target: Target) -> Iterator[Finding]:
+    zones = {subnet.zone for subnet in stack.subnets().values()}
+    if len(zones) > 1:
+        place = catalog.locations().get(target.region, {}).get("city", target.region)
+        reason = f"the {len(zones)} zones become one: a location ({place}) has none inside"
+        yield Finding("network", Fit.LOST, reason, "plan for the loss of the whole location instead")
+
+
+def _firewall(stack: Stack, name: str, firewall: Firewall) -> Iterator[Finding]:
+    behind = [group for group, server in stack.servers.items() if name in server.firewalls and not server.public]
+    peers = {peer for rule in (*firewall.ingress, *firewall.egress) for peer in rule.peers}
+    private = [group for group in stack.servers if f"servers.{group}" in peers and not stack.servers[group].public]
+    step = "filter on the servers themselves (nftables)"
+    if behind:
+        reason = f"{', '.join(behind)} stay unfiltered: firewalls stand before public interfaces only"
+        yield Finding(f"firewalls.{name}", Fit.LOST, reason, step)
+    elif private:
+        reason = f"traffic with {', '.join(private)} is private, and firewalls filter public interfaces only"
+        yield Finding(f"firewalls.{name}", Fit.LOST, reason, step)

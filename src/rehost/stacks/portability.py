@@ -1,0 +1,206 @@
+"""How a stack fits two targets, without asking either: what is native, substituted, lost, or left to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from types import MappingProxyType
+
+from rehost.stacks.graph import UNKNOWN, Value, references
+from rehost.stacks.lower import Lowering, lower
+from rehost.stacks.model import Stack, Target
+from rehost.stacks.model.base import Component
+from rehost.stacks.ports import Adapter
+from rehost.stacks.resolve import resolve_facts
+
+HOLD_DATA = ("buckets", "volumes")
+"""Families of components whose content has to travel."""
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
+
+
+class Fit(IntEnum):
+    """How a target realises something, the worst last."""
+
+    NATIVE = 0
+    """The target has just that."""
+    SUBSTITUTED = 1
+    """Something else does its work there."""
+    OPERATOR = 2
+    """It works after a step that only a person can take."""
+    LOST = 3
+    """It can't be had there."""
+
+    @property
+    def label(self) -> str:
+        """The word shown to people and in JSON."""
+        return {Fit.OPERATOR: "needs an operator"}.get(self, self.name.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about one component at one target. `step` is what a person has to do, empty for nothing."""
+
+    component: str
+    fit: Fit
+    reason: str
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A component on its way: how it is realised here and there, and why that is so."""
+
+    component: str
+    here: Fit
+    there: Fit
+    findings: tuple[Finding, ...] = ()
+    """What is to be said of the way there; findings that hold on both sides are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """List prices of a month; `unknown` resources have none and are not in the sum."""
+
+    monthly: float
+    unknown: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What would travel. `egress` is what the source charges for it and `seconds` how long it takes; None where
+    that is not known, as for bytes that nobody gave or measured."""
+
+    sizes: Mapping[str, int | None]
+    seconds: float | None = None
+    egress: float | None = None
+    currency: str = ""
+
+    @property
+    def total(self) -> int | None:
+        """All bytes, None while one size is missing."""
+        known = [size for size in self.sizes.values() if size is not None]
+        return sum(known) if len(known) == len(self.sizes) else None
+
+
+@dataclass(frozen=True)
+class Portability:
+    """The diff of two targets."""
+
+    stack: str
+    source: str
+    target: str
+    rows: tuple[Row, ...]
+    lock_in: tuple[Finding, ...]
+    cost_here: Cost
+    cost_there: Cost
+    data: Data
+
+    @property
+    def worst(self) -> Fit:
+        """The worst fit of all at the target."""
+        return max((row.there for row in self.rows), default=Fit.NATIVE)
+
+    def count(self, fit: Fit) -> int:
+        """How many components fit so."""
+        return sum(row.there is fit for row in self.rows)
+
+
+def components(stack: Stack) -> Iterator[tuple[str, object]]:
+    """Every component with its address, in the order of the stack file's keys."""
+    for family in Stack.model_fields:
+        value = getattr(stack, family)
+        if family in ("stack", "targets", "checks", "ssh_keys") or not value:
+            continue
+        if isinstance(value, Component):
+            yield family, value
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                yield f"{family}.{name}", item
+
+
+def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Target]) -> tuple[Row, ...]:
+    before = _by_component(here[0].fits(stack, here[1]))
+    after = _by_component(there[0].fits(stack, there[1]))
+    rows = []
+    for address, _ in components(stack):
+        old, new = before.get(address, []), after.get(address, [])
+        known = {finding.reason for finding in old}
+        told = tuple(finding for finding in new if finding.reason not in known)
+        rows.append(Row(address, _worst(old), _worst(new), told))
+    return tuple(rows)
+
+
+def _by_component(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.component, []).append(finding)
+    return found
+
+
+def _worst(findings: Iterable[Finding]) -> Fit:
+    return max((finding.fit for finding in findings), default=Fit.NATIVE)
+
+
+def lock_in(stack: Stack, here: Target, there: Target) -> tuple[Finding, ...]:
+    """What is written for one provider only: overrides that say nothing to the other target."""
+    found = []
+    for address, component in components(stack):
+        override = getattr(component, "override", None) or {}
+        mine = {key for key in (here.provider, here.name) if key in override}
+        theirs = {key for key in (there.provider, there.name) if key in override}
+        for key in sorted(mine - theirs):
+            names = ", ".join(sorted(override[key]))
+            reason = f"the override for {key} sets {names}; nothing says what that is at {there.name}"
+            step = f"write override.{there.provider} beside it, or find a neutral way to say it"
+            found.append(Finding(address, Fit.LOST, reason, step))
+    return tuple(found)
+
+
+def cost(stack: Stack, adapter: Adapter, target: Target) -> Cost:
+    """The list price of the whole stack at a target, as far as the shipped catalog knows it.
+
+    Raises InvalidInput where nothing at the target meets a need.
+    """
+    resolution = resolve_facts(adapter, stack, target, {})
+    secrets = dict.fromkeys(stack.secrets, UNKNOWN)
+    graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets))
+    prices = [adapter.price(r.type, _known(r.inputs), target) for r in graph.resources.values()]
+    known = [price for price in prices if price is not None]
+    return Cost(round(sum(known), 2), len(prices) - len(known), adapter.currency)
+
+
+def _known(inputs: Mapping[str, Value]) -> dict[str, Value]:
+    """Inputs without what refers to other resources: no price depends on it."""
+    return {key: value for key, value in inputs.items() if not any(references(value))}
+
+
+def compare(
+    stack: Stack,
+    here: tuple[Adapter, Target],
+    there: tuple[Adapter, Target],
+    *,
+    sizes: Mapping[str, int] = NO_SIZES,
+    bandwidth: float | None = None,
+) -> Portability:
+    """The diff of a stack at two targets. `sizes` are bytes by component, `bandwidth` is bytes a second."""
+    holding = {address for address, _ in components(stack) if address.split(".")[0] in HOLD_DATA}
+    data = Data({address: sizes.get(address) for address in sorted(holding)}, currency=here[0].currency)
+    if data.total is not None:
+        price = here[0].egress(here[1])
+        data = replace(
+            data,
+            seconds=data.total / bandwidth if bandwidth else None,
+            egress=None if price is None else round(data.total / 1e9 * price, 2),
+        )
+    return Portability(
+        stack.stack,
+        here[1].name,
+        there[1].name,
+        _rows(stack, here, there),
+        lock_in(stack, here[1], there[1]),
+        cost(stack, *here),
+        cost(stack, *there),
+        data,
+    )
