@@ -22,6 +22,8 @@ SUMMARIES = {
     "migrate": "Take a stack with its data from one target to another.",
     "plan": "Show what deploy would do at a target, and change nothing.",
     "sandbox": "Stand-ins for the providers on loopback.",
+    "state": "Look at what a deployment owns, and repair it by hand.",
+    "status": "Show what is deployed where, and what has changed since.",
     "validate": "Report everything that is wrong with a stack file.",
 }
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rehost.stacks.load import Loaded
     from rehost.stacks.model import Stack
     from rehost.stacks.savedplan import SavedPlan
-    from rehost.stacks.state import Store
+    from rehost.stacks.state import Passphrase, Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +45,12 @@ def stack_options(function: F) -> F:
 def format_option(function: F) -> F:
     """--format of an operation: text, or events as JSON Lines."""
     choice = click.Choice(["text", "json"])
+    return click.option("--format", "format_", type=choice, default="text", show_default=True)(function)
+
+
+def answer_option(function: F) -> F:
+    """--format of a question: text, one JSON document, Markdown."""
+    choice = click.Choice(["text", "json", "markdown"])
     return click.option("--format", "format_", type=choice, default="text", show_default=True)(function)
 
 
@@ -138,7 +145,7 @@ def deployment_of(
     from rehost.stacks.deployment import Deployment
     from rehost.stacks.diagnostics import did_you_mean
     from rehost.stacks.errors import InvalidInput
-    from rehost.stacks.state import refuse_two_places
+    from rehost.stacks.state import Passphrase, refuse_two_places
 
     if target not in stack.targets:
         raise InvalidInput(f"the stack has no target {target!r}", fix=did_you_mean(target, list(stack.targets)))
@@ -148,11 +155,66 @@ def deployment_of(
 
         fields["clock"] = Clock(pace=20)
     environment = environment_of(sandbox)
-    store, local = (open_state(where, beside, environment, sandbox) for where in (state, None))
+    passphrase = Passphrase.from_environment(environment)
+    store, local = (open_state(where, beside, environment, sandbox, passphrase) for where in (state, None))
     refuse_two_places(store, local, stack.stack, target)
     return Deployment(
         stack, chosen, adapter(chosen.provider), store, environment, parallel=parallel or 0, **fields
     )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stack and where its states are: `store` as asked for, `local` is the folder beside the stack file."""
+
+    stack: Stack
+    store: Store
+    local: Store
+    open: Callable[[str], Store]
+    """Another store, by folder or URL."""
+    passphrase: Passphrase
+
+    def one(self, target: str | None) -> str:
+        """The target that is meant: the one named, or the only one with a state. Raises InvalidInput otherwise,
+        and Refused where a second state would be looked at."""
+        from rehost.stacks.errors import InvalidInput
+        from rehost.stacks.diagnostics import did_you_mean
+        from rehost.stacks.state import refuse_two_places
+
+        name = self.stack.stack
+        if target is None:
+            with_state = self.store.targets(name)
+            if len(with_state) != 1:
+                told = ", ".join(with_state) or "no target"
+                raise InvalidInput(
+                    f"{told} of {name} {'has' if len(with_state) < 2 else 'have'} a state in {self.store.url}",
+                    why="it is not clear which one is meant",
+                    fix="name it with --on",
+                )
+            target = with_state[0]
+        elif target not in self.stack.targets and target not in self.store.targets(name):
+            fix = did_you_mean(target, list(self.stack.targets))
+            raise InvalidInput(f"the stack has no target {target!r}", fix=fix)
+        refuse_two_places(self.store, self.local, name, target)
+        return target
+
+
+def load_place(files: tuple[Path, ...], sets: tuple[str, ...], state: str | None, sandbox: bool) -> Place:
+    """Where the states of a stack are. Leaves with 3 after showing what is wrong, if the stack can't be read."""
+    from rehost.cli.render.diagnostics import show_text
+    from rehost.stacks.state import Passphrase
+
+    loaded = load_stack(files, sets)
+    if loaded.stack is None:
+        show_text(loaded.diagnostics)
+        sys.exit(Exit.INVALID)
+    environment, beside = environment_of(sandbox), Path(loaded.file).parent
+    passphrase = Passphrase.from_environment(environment)
+
+    def another(where: str | None) -> Store:
+        return open_state(where, beside, environment, sandbox, passphrase)
+
+    return Place(loaded.stack, another(state), another(None), another, passphrase)
 
 
 def environment_of(sandbox: bool) -> dict[str, str]:
@@ -165,14 +227,13 @@ def environment_of(sandbox: bool) -> dict[str, str]:
     return environment
 
 
-def open_state(where: str | None, beside: Path, environment: Mapping[str, str], sandbox: bool) -> Store:
+def open_state(
+    where: str | None, beside: Path, environment: Mapping[str, str], sandbox: bool, passphrase: Passphrase
+) -> Store:
     """The store that --state names; without it the folder `.rehost` in `beside`."""
     from rehost.providers.stores import open_store
-    from rehost.stacks.state import Passphrase
 
-    return open_store(
-        where or None, beside.resolve(), Passphrase.from_environment(environment), environment, sandbox=sandbox
-    )
+    return open_store(where or None, beside.resolve(), passphrase, environment, sandbox=sandbox)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -187,15 +248,22 @@ def write_private(path: Path, text: str) -> None:
         raise RehostError(f"{path} can't be written", why=str(error), fix="name another file") from error
 
 
-def read_saved_plan(path: Path) -> SavedPlan:
-    """The plan in a file. Raises InvalidInput for one that can't be read or is none."""
+def read_text(path: Path) -> str:
+    """The text of a file. Raises InvalidInput for one that can't be read."""
     from rehost.stacks.errors import InvalidInput
-    from rehost.stacks.savedplan import parse
 
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the plan {path} can't be read", why=str(error), fix="check the name") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InvalidInput(f"{path} can't be read", why=why, fix="check the name") from error
+
+
+def read_saved_plan(path: Path) -> SavedPlan:
+    """The plan in a file. Raises InvalidInput for one that can't be read or is none."""
+    from rehost.stacks.savedplan import parse
+
+    return parse(read_text(path), str(path))
 
 
 def stop_on_interrupt() -> threading.Event:

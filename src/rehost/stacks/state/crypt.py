@@ -35,6 +35,15 @@ class Opening(Enum):
     """They stay as they are, envelopes among the other values, to be written again."""
 
 
+def no_passphrase() -> InvalidInput:
+    """The error where one is needed."""
+    return InvalidInput(
+        "a passphrase is needed: this deployment has secrets",
+        why="they are stored encrypted only",
+        fix="set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it",
+    )
+
+
 class Passphrase:
     """The operator's passphrase, or the lack of one; keys are derived when first used and kept."""
 
@@ -73,11 +82,7 @@ class Passphrase:
     def key(self, salt: bytes) -> bytes:
         """The key for a salt. Raises InvalidInput without a passphrase."""
         if self._text is None:
-            raise InvalidInput(
-                "a passphrase is needed: this deployment has secrets",
-                why="they are stored encrypted only",
-                fix="set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it",
-            )
+            raise no_passphrase()
         if salt not in self._keys:
             self._keys[salt] = hashlib.pbkdf2_hmac("sha256", self._text.encode(), salt, _ROUNDS, 32)
         return self._keys[salt]

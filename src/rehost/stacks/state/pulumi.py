@@ -11,12 +11,14 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import order
 from rehost.stacks.state.crypt import Crypter, Opening, decode, encode
 from rehost.stacks.state.model import Binding, Fact, Intent, ResourceState, State
+
+T = TypeVar("T")
 
 ROOT_TYPE = "pulumi:pulumi:Stack"
 _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
@@ -187,6 +189,17 @@ def _latest(bare: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _is(value: Any, kind: type[T], what: str) -> T:
+    """The value, if it is of its kind; TypeError otherwise."""
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{what} is {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def _texts(value: Any, what: str) -> list[str]:
+    return [_is(item, str, what) for item in _is(value or [], list, what)]
+
+
 def _refuse_marks(row: Mapping[str, Any], where: str) -> None:
     marks = [mark for mark in _MARKS if row.get(mark)]
     if marks:
@@ -212,30 +225,42 @@ def _state(deployment: Mapping[str, Any], stack: str, target: str, crypter: Cryp
             continue  # Pulumi deleted it already, and would have made it anew
         key = f"{row['urn']}#{row.get('id', '')}" if row.get("delete") else row["urn"]
         resource = ResourceState(
-            urn=row["urn"],
-            type=row["type"],
-            id=row.get("id", ""),
-            inputs=row.get("inputs") or {},
-            outputs=row.get("outputs") or {},
-            dependencies=tuple(sorted({*(row.get("dependencies") or ()), *dangling.get(key, ())})),
-            component=components.get(row["urn"], ""),
-            created=row.get("created") or "",
-            modified=row.get("modified") or "",
+            urn=_is(row["urn"], str, "a URN"),
+            type=_is(row["type"], str, "a type"),
+            id=_is(row.get("id", ""), str, "an id"),
+            inputs=_is(row.get("inputs") or {}, dict, "inputs"),
+            outputs=_is(row.get("outputs") or {}, dict, "outputs"),
+            dependencies=tuple(
+                sorted({*_texts(row.get("dependencies"), "a dependency"), *_texts(dangling.get(key), "dangling")})
+            ),
+            component=_is(components.get(row["urn"], ""), str, "a component"),
+            created=_is(row.get("created") or "", str, "created"),
+            modified=_is(row.get("modified") or "", str, "modified"),
         )
+        if resource.urn in state.resources and not row.get("delete"):
+            raise InvalidInput(f"{where} holds {resource.urn} twice", fix="remove one of the two from the file")
         if row.get("delete"):
             resource.component = (own.get("replaced") or {}).get(key, resource.component)
             state.replaced[key] = resource
         else:
             state.resources[resource.urn] = resource
-    state.deployment = own.get("deployment") or ""
-    state.serial = own.get("serial") or 0
-    state.applying = own.get("applying") or ""
+    state.deployment = _is(own.get("deployment") or "", str, "the deployment")
+    state.serial = _is(own.get("serial") or 0, int, "the serial")
+    state.applying = _is(own.get("applying") or "", str, "applying")
     if own.get("binding"):
         state.binding = Binding(*own["binding"])
     state.facts = {key: Fact(key=key, **fact) for key, fact in (own.get("facts") or {}).items()}
     state.secrets = dict(own.get("secrets") or {})
     for row in own.get("intents") or []:
-        row["dependencies"] = tuple(row["dependencies"])
+        row["dependencies"] = tuple(_texts(row["dependencies"], "a dependency"))
         state.pending[row["n"]] = Intent(**row)
+    ours = {(intent.urn, _DOING[intent.action]) for intent in state.pending.values()}
+    for row in deployment.get("pending_operations") or []:
+        if (row["resource"]["urn"], row["type"]) not in ours:
+            raise InvalidInput(
+                f"{where}: the end of an operation of Pulumi is not known: {row['type']} {row['resource']['urn']}",
+                why="rehost could not find what it made",
+                fix="settle it with `pulumi refresh`, then export again",
+            )
     state.locked = crypter.locked
     return state
