@@ -177,8 +177,8 @@ class Place:
     def one(self, target: str | None) -> str:
         """The target that is meant: the one named, or the only one with a state. Raises InvalidInput otherwise,
         and Refused where a second state would be looked at."""
-        from rehost.stacks.errors import InvalidInput
         from rehost.stacks.diagnostics import did_you_mean
+        from rehost.stacks.errors import InvalidInput
         from rehost.stacks.state import refuse_two_places
 
         name = self.stack.stack
@@ -228,11 +228,18 @@ def environment_of(sandbox: bool) -> dict[str, str]:
 
 
 def open_state(
-    where: str | None, beside: Path, environment: Mapping[str, str], sandbox: bool, passphrase: Passphrase
+    where: str | None,
+    beside: Path,
+    environment: Mapping[str, str],
+    sandbox: bool,
+    passphrase: Passphrase | None = None,
 ) -> Store:
-    """The store that --state names; without it the folder `.rehost` in `beside`."""
+    """The store that --state names; without it the folder `.rehost` in `beside`. The passphrase is the
+    environment's unless one is given."""
     from rehost.providers.stores import open_store
+    from rehost.stacks.state import Passphrase
 
+    passphrase = passphrase or Passphrase.from_environment(environment)
     return open_store(where or None, beside.resolve(), passphrase, environment, sandbox=sandbox)
 
 

@@ -51,7 +51,8 @@ class RuleBook:
             raw = {key: value for key, value in self._raw[token].items() if key != "limits"}
             for key in _SETS:
                 raw[key] = frozenset(raw.get(key, ()))
-            raw["shows"] = tuple(raw.get("shows", ()))
+            for key in ("shows", "addresses"):
+                raw[key] = tuple(raw.get(key, ()))
             raw["disruption"] = {
                 path: Disruption[word.upper().replace(" ", "_")]
                 for path, word in raw.get("disruption", {}).items()

@@ -44,6 +44,8 @@ class KindRules:
     token: str
     title: str
     """What people call it: `server`, `security group rule`."""
+    addresses: tuple[str, ...] = ()
+    """Outputs under which it is reached, by property path: addresses, name servers, host names."""
     shows: tuple[str, ...] = ()
     """Inputs whose values tell a reader of a plan what is made, in this order; without them all short ones do."""
     inputs: frozenset[str] = frozenset()

@@ -38,7 +38,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Status:
-    """A deployment at its target. `plan` is None where nothing is deployed; drift is known after a refresh only."""
+    """A deployment at its target. `plan` is None where nothing is deployed; drift is known after a refresh."""
 
     summary: Summary
     state: State

@@ -28,6 +28,7 @@ def summary_row(summary: Summary) -> list[str]:
 def summary_dict(summary: Summary) -> dict[str, Any]:
     """One target for machines."""
     holder = summary.holder
+    shown = ("user", "host", "pid", "command", "since")
     return {
         "target": summary.target,
         "deployment": summary.deployment or None,
@@ -37,7 +38,7 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
         "resources": summary.resources,
         "replaced": summary.replaced,
         "pending": summary.pending,
-        "lock": {key: getattr(holder, key) for key in ("user", "host", "pid", "command", "since")} if holder else None,
+        "lock": {key: getattr(holder, key) for key in shown} if holder else None,
     }
 
 
@@ -52,7 +53,9 @@ def status_dict(status: Status) -> dict[str, Any]:
         "format_version": 1,
         "stack": state.stack,
         **summary_dict(status.summary),
-        "binding": {"endpoint": state.binding.endpoint, "account": state.binding.account} if state.binding else None,
+        "binding": {"endpoint": state.binding.endpoint, "account": state.binding.account}
+        if state.binding
+        else None,
         "refreshed": plan is not None and plan.refreshed,
         "in_sync": plan is None or plan.empty,
         "facts": [
