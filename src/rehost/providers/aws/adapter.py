@@ -37,12 +37,12 @@ def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
 
 
 def _instance(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """A type of another processor architecture means another server."""
+    """A type of another processor architecture means another server, and so does a smaller root volume."""
     if change.path == "instanceType":
         kinds = [CATALOG.types.get(str(side), {}).get("arch") for side in (change.old, change.new)]
         if None not in kinds and kinds[0] != kinds[1]:
             return replace(change, replaces=True)
-    if change.path.startswith("rootBlockDevice."):
+    if change.path == "rootBlockDevice.volumeSize" and not is_unknown(change.new) and change.new < change.old:
         return replace(change, replaces=True)
     return change
 

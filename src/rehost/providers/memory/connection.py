@@ -53,9 +53,13 @@ class MemoryConnection:
         return self._live(token, inputs, self._cloud.update(token, known.id, inputs))
 
     def delete(self, call: Call, token: str, known: Known) -> None:
-        """Remove a record."""
+        """Remove a record; gone already is fine."""
         del call
-        self._cloud.delete(token, known.id)
+        try:
+            self._cloud.delete(token, known.id)
+        except ProviderError as error:
+            if error.reason is not Reason.NOT_FOUND:
+                raise
 
     def offers(self, need: Need) -> Sequence[Candidate]:
         """Nothing is open that the catalog does not know."""

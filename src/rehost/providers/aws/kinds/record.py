@@ -61,7 +61,7 @@ class Record(Tie):
             outputs["records"] = [_unquoted(item["Value"], row["Type"]) for item in row.get("ResourceRecords", [])]
         return Live(f"{key['zoneId']}_{name.lower()}_{row['Type']}", outputs, outputs)
 
-    def _change(self, action: str, inputs: Mapping[str, Value]) -> None:
+    def _row(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
         row: dict[str, Any] = {"Name": inputs["name"], "Type": inputs["type"]}
         if inputs.get("aliases"):
             alias = inputs["aliases"][0]
@@ -75,24 +75,31 @@ class Record(Tie):
             row["ResourceRecords"] = [
                 {"Value": _quoted(str(value), str(inputs["type"]))} for value in inputs["records"]
             ]
+        return row
+
+    def _change(self, zone: Value, *changes: tuple[str, Mapping[str, Value]]) -> None:
+        """Changes that take place together or not at all."""
+        rows = [{"Action": action, "ResourceRecordSet": self._row(inputs)} for action, inputs in changes]
         with guarded("change_resource_record_sets"):
-            self.client.change_resource_record_sets(
-                HostedZoneId=inputs["zoneId"],
-                ChangeBatch={"Changes": [{"Action": action, "ResourceRecordSet": row}]},
-            )
+            self.client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": rows})
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
-        self._change("UPSERT", inputs)
+        self._change(inputs["zoneId"], ("UPSERT", inputs))
         return self.appeared(call, inputs)
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
-        return self.create(call, inputs)
+        changes = [("UPSERT", inputs)]
+        if known.inputs.get("type") != inputs["type"]:
+            old = self.find(known.inputs)
+            changes = [*([("DELETE", old.outputs)] if old else []), *changes]
+        self._change(inputs["zoneId"], *changes)
+        return self.appeared(call, inputs)
 
     def remove(self, call: Call, known: Known) -> None:
         # A delete has to name the values as they are, not as we wrote them.
         live = self.find(known.inputs)
         if live is not None:
-            self._change("DELETE", live.outputs)
+            self._change(known.inputs["zoneId"], ("DELETE", live.outputs))
 
 
 def _plain(name: str) -> str:

@@ -62,14 +62,15 @@ class FirewallAttachment:
         asked = sorted(int(id_) for id_ in inputs.get("serverIds") or [])
         same = ids == asked
         values: dict[str, Value] = {
-            "firewallId": inputs["firewallId"],
+            "firewallId": str((firewall or {})["id"]),
             "serverIds": inputs["serverIds"] if same else [str(id_) for id_ in ids],
         }
-        return Live(str(inputs["firewallId"]), values, dict(values))
+        return Live(str(values["firewallId"]), values, dict(values))
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         firewalls = {str(firewall["id"]): firewall for firewall in self.api.all("firewalls")}
-        return [self._live(firewalls.get(str(item.inputs["firewallId"])), item.inputs) for item in known]
+        # The id is the firewall's, also where an attachment is imported by it.
+        return [self._live(firewalls.get(item.id), item.inputs) for item in known]
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         try:

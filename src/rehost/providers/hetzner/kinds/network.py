@@ -36,6 +36,12 @@ class NetworkSubnet:
         self.api = api
         self.rules = rules
 
+    @staticmethod
+    def _keyed(known: Known) -> Mapping[str, Value]:
+        """The natural key: of an import the id holds it."""
+        network, _, ip_range = known.id.partition("-")
+        return known.inputs or {"networkId": network, "ipRange": ip_range}
+
     def _in(self, network: Mapping[str, Any] | None, inputs: Mapping[str, Value]) -> Live | None:
         for subnet in (network or {}).get("subnets", []):
             if subnet["ip_range"] == inputs["ipRange"]:
@@ -51,7 +57,8 @@ class NetworkSubnet:
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         networks = {str(network["id"]): network for network in self.api.all("networks")}
-        return [self._in(networks.get(str(item.inputs["networkId"])), item.inputs) for item in known]
+        wanted = [self._keyed(item) for item in known]
+        return [self._in(networks.get(str(inputs["networkId"])), inputs) for inputs in wanted]
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         try:

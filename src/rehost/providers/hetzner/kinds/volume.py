@@ -42,7 +42,7 @@ class VolumeAttachment:
         self.api = api
         self.rules = rules
 
-    def _live(self, volume: Mapping[str, Any] | None, inputs: Mapping[str, Value]) -> Live | None:
+    def _live(self, volume: Mapping[str, Any] | None) -> Live | None:
         if volume is None or volume["server"] is None:
             return None
         values: dict[str, Value] = {"volumeId": str(volume["id"]), "serverId": str(volume["server"])}
@@ -50,11 +50,11 @@ class VolumeAttachment:
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         volumes = {str(volume["id"]): volume for volume in self.api.all("volumes")}
-        return [self._live(volumes.get(str(item.inputs["volumeId"])), item.inputs) for item in known]
+        return [self._live(volumes.get(item.id)) for item in known]
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         volume = self.api.call("GET", f"/volumes/{inputs['volumeId']}")["volume"]
-        live = self._live(volume, inputs)
+        live = self._live(volume)
         return live if live and live.inputs["serverId"] == str(inputs["serverId"]) else None
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:

@@ -30,7 +30,7 @@ class Zone(CloudKind):
         }
 
     def request(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
-        return {"mode": inputs["mode"]}
+        return {key: inputs[key] for key in ("mode", "ttl") if key in inputs}
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         if "ttl" in inputs and known.inputs.get("ttl") != inputs["ttl"]:
@@ -57,7 +57,7 @@ class ZoneRrset:
         if row is None:
             return None
         outputs: dict[str, Value] = {
-            "zone": asked["zone"],
+            "zone": asked.get("zone", str(row["zone"])),
             "name": row["name"],
             "type": row["type"],
             "ttl": row["ttl"],
@@ -67,10 +67,11 @@ class ZoneRrset:
         return Live(f"{row['name']}/{row['type']}", described(self.rules, asked, outputs), outputs)
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        zones = {zone: self._zone(zone) for zone in sorted({str(k.inputs["zone"]) for k in known})}
+        keys = [_key(item) for item in known]
+        zones = {zone: self._zone(zone) for zone in sorted({zone for zone, _, _ in keys})}
         return [
-            self._live(k.inputs, zones[str(k.inputs["zone"])].get((k.inputs["name"], k.inputs["type"])))
-            for k in known
+            self._live(item.inputs, zones[zone].get((name, type_)))
+            for item, (zone, name, type_) in zip(known, keys, strict=True)
         ]
 
     def _path(self, inputs: Mapping[str, Value]) -> str:
@@ -112,3 +113,11 @@ class ZoneRrset:
         except ProviderError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise
+
+
+def _key(known: Known) -> tuple[str, str, str]:
+    """Zone, name and type; an import id holds all three."""
+    if known.inputs:
+        return str(known.inputs["zone"]), str(known.inputs["name"]), str(known.inputs["type"])
+    zone, name, type_ = known.id.rsplit("/", 2)
+    return zone, name, type_

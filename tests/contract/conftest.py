@@ -1,0 +1,140 @@
+"""The providers, each on an empty stand-in."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import Bench
+
+from rehost.providers import registry, sandbox
+from rehost.stacks.model import Target
+from rehost.stacks.ports import Connection
+
+
+@pytest.fixture(scope="session")
+def objects() -> Iterator[str]:
+    """The address of an object storage."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+class Switch:
+    """A web application that is another one for each test."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[tuple[Switch, str]]:
+    """A server for the Cloud API."""
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    switch = Switch()
+    server = make_server("127.0.0.1", 0, switch, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield switch, f"http://127.0.0.1:{server.port}/v1"
+    server.shutdown()
+
+
+@pytest.fixture
+def boto_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many calls boto3 has made."""
+    from botocore.client import BaseClient
+
+    count, real = [0], BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def counted(self: Any, name: str, arguments: Any) -> Any:
+        count[0] += 1
+        return real(self, name, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    return lambda: count[0]
+
+
+def memory_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    from rehost.providers.memory.adapter import MemoryAdapter
+    from rehost.providers.memory.cloud import MemoryCloud
+
+    cloud = MemoryCloud()
+    adapter = MemoryAdapter(cloud=cloud)
+    connection = adapter.connect(Target(provider="memory"), {})
+    yield Bench("memory", adapter, connection, lambda: sum(cloud.calls.values()), [0.0])
+
+
+@pytest.fixture(scope="session")
+def aws() -> Connection:
+    """One connection: its clients take longer to make than all else that a test does."""
+    import moto  # noqa: F401 - clients made before it would not be intercepted
+
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    return registry.adapter("aws").connect(Target(provider="aws", region="eu-central-1"), keys)
+
+
+def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    from moto import mock_aws
+    from moto.ec2.models import amis
+
+    # The images that the product knows, instead of two thousand that no test needs.
+    images = Path(sandbox.__file__).parent / "data" / "amis.json"
+    monkeypatch = request.getfixturevalue("monkeypatch")
+    monkeypatch.setenv("MOTO_AMIS_PATH", str(images))
+    monkeypatch.setattr(amis, "AMIS", json.loads(images.read_text())[:1])
+    calls, connection = request.getfixturevalue("boto_calls"), request.getfixturevalue("aws")
+    with mock_aws():
+        yield Bench("aws", registry.adapter("aws"), connection, calls, [0.0], {"image": amis.AMIS[0]["ami_id"]})
+
+
+def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    from rehost.providers.sandbox.hcloud_api import HcloudApi
+
+    switch, endpoint = request.getfixturevalue("cloud")
+    boto, clock = request.getfixturevalue("boto_calls"), [0.0]
+    switch.app = HcloudApi({"token": "contract"}, clock=lambda: 1.8e9 + clock[0], rate_limit=1_000_000)
+    environment = {
+        "HCLOUD_TOKEN": "token",
+        "HCLOUD_ENDPOINT": endpoint,
+        "HETZNER_S3_ACCESS_KEY": "a",
+        "HETZNER_S3_SECRET_KEY": "b",
+        "HETZNER_S3_ENDPOINT": request.getfixturevalue("objects"),
+    }
+    adapter = registry.adapter("hetzner")
+    connection = adapter.connect(Target(provider="hetzner", region="fsn1"), environment)
+
+    def calls() -> int:
+        return sum(switch.app.calls.values()) + boto()
+
+    # The object storage outlives the test, as names of buckets have to.
+    yield Bench("hetzner", adapter, connection, calls, clock, {"unique": uuid.uuid4().hex[:8]})
+    connection.close()
+
+
+BENCHES: dict[str, Callable[[pytest.FixtureRequest], Iterator[Bench]]] = {
+    "memory": memory_bench,
+    "aws": aws_bench,
+    "hetzner": hetzner_bench,
+}
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, provider: str) -> Iterator[Bench]:
+    """The provider of the test. One from another package brings no stand-in of its own."""
+    if provider not in BENCHES:
+        pytest.skip(f"there is no stand-in for {provider}")
+    yield from BENCHES[provider](request)

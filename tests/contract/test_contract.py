@@ -1,0 +1,243 @@
+"""What every kind of every provider has to do. The cases are data: see bench.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import Bench, Lost, all_kinds, cases, filled
+
+from rehost.providers import registry
+from rehost.providers.base import project
+from rehost.stacks.errors import InvalidInput, ProviderError, Reason
+from rehost.stacks.graph import is_secret
+from rehost.stacks.ports import Known
+
+SPECS = Path(__file__).parents[3] / "shared" / "specs"
+PROVIDERS = [name for name in registry.names() if cases(name)]
+KINDS = all_kinds()
+CHANGES = [
+    (provider, token, name)
+    for provider, token in KINDS
+    for name in [*cases(provider)[token].get("change", {}), "tags"]
+]
+
+each_provider = pytest.mark.parametrize("provider", PROVIDERS)
+each_kind = pytest.mark.parametrize(("provider", "token"), KINDS, ids=[token for _, token in KINDS])
+
+
+def ask(bench: Bench, token: str, check: str) -> dict[str, Any]:
+    """The case of a kind; skips the test where the case says why."""
+    case = dict(bench.case(token))
+    if check in case.get("skip", {}):
+        pytest.skip(case["skip"][check])
+    return case
+
+
+@each_provider
+def test_declared_kinds_are_implemented_and_the_other_way_round(bench: Bench) -> None:
+    declared = set(bench.adapter.book.tokens())  # type: ignore[attr-defined]
+    # The in-memory provider has one implementation for all.
+    assert set(getattr(bench.connection, "kinds", declared)) == declared
+    assert set(cases(bench.provider)) == declared, "every kind has a case, and no case is left over"
+
+
+@each_kind
+def test_what_was_made_is_what_was_asked_for(bench: Bench, token: str) -> None:
+    case = ask(bench, token, "created")
+    for over in [{}, *case.get("also", ())]:
+        made = bench.make(token, over)
+        (read,) = bench.read(made.known)
+        assert read is not None and read.id == made.live.id
+        assert bench.differences(token, made.inputs, read.inputs) == []
+        assert bench.differences(token, made.inputs, made.live.inputs) == []
+        assert set(made.inputs) == set(read.inputs), "unreadable ones are kept, nothing is added"
+        assert read.outputs == made.live.outputs
+
+
+@each_kind
+def test_outputs_have_the_names_of_the_official_provider(bench: Bench, token: str) -> None:
+    official = spec(token)
+    if official is None:
+        pytest.skip("no copy of the official schema beside the checkout")
+    case = ask(bench, token, "outputs")
+    outputs = set(bench.make(token).live.outputs)
+    inputs, computed = official
+    assert outputs <= inputs | computed, "names that the official provider does not have"
+    assert set(bench.inputs(token)) <= inputs
+    assert set(bench.adapter.rules(token).inputs) <= inputs
+    missing = computed - inputs - outputs - set(case.get("absent", {}))
+    assert not missing, "outputs of the official provider that are not there"
+
+
+def spec(token: str) -> tuple[set[str], set[str]] | None:
+    """Inputs and outputs of a kind in the official schema."""
+    for path in SPECS.glob("pulumi-*.json"):
+        resources = json.loads(path.read_text())["resources"]
+        if token in resources:
+            found = resources[token]
+            if "inputProperties" in found:
+                return set(found["inputProperties"]), set(found["properties"])
+            return set(found["inputs"]), set(found["outputs"])
+    return None
+
+
+@each_kind
+def test_many_are_read_with_the_calls_of_one(bench: Bench, token: str) -> None:
+    case = ask(bench, token, "batch")
+    made = [bench.make(token) for _ in range(4)]
+    counts = []
+    for some in (made[:1], made):
+        before = bench.calls()
+        answers = bench.read(*(one.known for one in some))
+        counts.append(bench.calls() - before)
+        assert [live and live.id for live in answers] == [one.live.id for one in some]
+    if "reads" in case:
+        assert counts[1] <= 4 * counts[0]
+    else:
+        assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("provider", "token", "name"), CHANGES, ids=[f"{t}-{n}" for _, t, n in CHANGES])
+def test_a_property_changes_in_place(bench: Bench, token: str, name: str) -> None:
+    case, rules = ask(bench, token, "changed"), bench.adapter.rules(token)
+    if name == "tags":
+        if not rules.tags:
+            pytest.skip("the type has no tags")
+        name = rules.tags
+    made = bench.make(token, case.get("from", {}).get(name))
+    marked = {"rehost-id": made.inputs[name]["rehost-id"], "kept": "a", "new": "c"} if name == rules.tags else None
+    new = bench.changed(made, {name: marked} if marked else case["change"][name])
+    diff = bench.adapter.diff(token, made.inputs, made.live.outputs, new)
+    assert diff.effective and not diff.replaces
+    live = bench.connection.update(bench.call(), token, made.known, new)
+    (read,) = bench.read(Known(made.known.urn, live.id, new, live.outputs))
+    assert read is not None
+    assert bench.differences(token, new, read.inputs) == []
+    if "unmade" not in case:
+        assert live.id == made.live.id
+
+
+@each_kind
+def test_every_input_of_a_case_is_changed_or_forces_or_is_excused(bench: Bench, token: str) -> None:
+    case, rules = bench.case(token), bench.adapter.rules(token)
+    covered = {name for values in case.get("change", {}).values() for name in values} | {rules.tags}
+    excused = set(case.get("fixed", {}))
+    forcing = {path.split(".")[0] for path in rules.force_new}
+    declared = set(rules.inputs) or set(case["inputs"])
+    assert declared <= covered | excused | forcing | rules.frozen | rules.unread, "no check changes them"
+
+
+@each_kind
+def test_a_forcing_property_replaces(bench: Bench, token: str) -> None:
+    case, rules = bench.case(token), bench.adapter.rules(token)
+    inputs = bench.inputs(token)
+    for path in sorted(rules.force_new - rules.frozen):
+        new = with_other(inputs, path.split("."))
+        diff = bench.adapter.diff(token, inputs, {}, new)
+        assert diff.replaces, path
+        assert all(change.disruption.value >= 2 for change in diff.changes if change.replaces)
+    for condition in case.get("replaces", ()):
+        sides = [{**inputs, **condition[side]} for side in ("from", "to")]
+        old, new = ({key: value for key, value in side.items() if value is not None} for side in sides)
+        diff = bench.adapter.diff(token, old, {}, new)
+        assert bool(diff.replaces) is condition["replaces"], condition
+
+
+def with_other(inputs: dict[str, Any], steps: list[str]) -> dict[str, Any]:
+    """The inputs with another value at a path, whatever its type."""
+    name, *rest = steps
+    before = inputs.get(name)
+    if not rest:
+        return {**inputs, name: "something else"}
+    if isinstance(before, list):
+        return {**inputs, name: [with_other(item, rest) for item in before] or [with_other({}, rest)]}
+    return {**inputs, name: with_other(before if isinstance(before, dict) else {}, rest)}
+
+
+@each_kind
+def test_what_is_imported_by_its_id_describes_it(bench: Bench, token: str) -> None:
+    case, rules = ask(bench, token, "imported"), bench.adapter.rules(token)
+    for over in [{}, *case.get("also", ())]:
+        made = bench.make(token, over)
+        id_ = filled(case.get("import", "${self.id}"), bench.scope(made))
+        (read,) = bench.read(Known(made.known.urn, id_, {}, {}))
+        assert read is not None and read.id == made.live.id
+        hidden = rules.unread | rules.frozen | case.get("untold", {}).keys()
+        asked = {key: value for key, value in made.inputs.items() if key not in hidden}
+        seen = {key: project(value, read.inputs[key]) for key, value in asked.items() if key in read.inputs}
+        assert bench.differences(token, asked, seen) == []
+        bench.adapter.check(token, read.inputs)
+
+
+@each_kind
+def test_what_is_deleted_is_gone_and_may_be_deleted_again(bench: Bench, token: str) -> None:
+    case = ask(bench, token, "deleted")
+    gone, kept = bench.make(token), bench.make(token)
+    bench.connection.delete(bench.call(), token, gone.known)
+    assert "remains" in case or bench.read(gone.known, kept.known)[0] is None
+    assert bench.read(gone.known, kept.known)[1] is not None, "its neighbour is"
+    bench.connection.delete(bench.call(), token, gone.known)
+
+
+@each_kind
+def test_a_create_that_was_interrupted_is_found_and_finished(bench: Bench, token: str) -> None:
+    ask(bench, token, "found")
+    inputs = bench.inputs(token)
+    assert bench.connection.find(token, inputs) is None
+    call = bench.call(crash=True)
+    try:
+        bench.connection.create(call, token, inputs)
+    except Lost:
+        assert len(call.ids) == 1
+    found = bench.connection.find(token, inputs)
+    assert found is not None and (not call.ids or found.id == call.ids[0])
+    known = Known(f"urn:{token}", found.id, found.inputs, found.outputs)
+    if bench.differences(token, found.inputs, inputs):
+        found = bench.connection.update(bench.call(), token, known, inputs)
+    (read,) = bench.read(Known(known.urn, found.id, inputs, found.outputs))
+    assert read is not None
+    assert bench.differences(token, inputs, read.inputs) == []
+
+
+@each_kind
+def test_creating_twice_makes_one(bench: Bench, token: str) -> None:
+    case = ask(bench, token, "twice")
+    inputs, name = bench.inputs(token), "token-of-both"
+    first = bench.connection.create(bench.call(name), token, inputs)
+    if "twice" in case:
+        second = bench.connection.find(token, inputs)
+    else:
+        try:
+            second = bench.connection.create(bench.call(name), token, inputs)
+        except ProviderError as error:
+            assert error.reason is Reason.EXISTS, error.summary
+            second = bench.connection.find(token, inputs)
+    assert second is not None and second.id == first.id
+    bench.connection.delete(bench.call(), token, Known(f"urn:{token}", first.id, inputs, first.outputs))
+    assert "remains" in case or bench.connection.find(token, inputs) is None, "there was a second one"
+
+
+@each_kind
+def test_what_is_not_carried_out_is_refused(bench: Bench, token: str) -> None:
+    if not bench.adapter.rules(token).inputs:
+        pytest.skip("everything is taken")
+    with pytest.raises(InvalidInput, match="no property shoeSize"):
+        bench.adapter.check(token, {**bench.inputs(token), "shoeSize": 44})
+
+
+@each_kind
+def test_secrets_are_wrapped_and_in_no_error(bench: Bench, token: str) -> None:
+    case, rules = ask(bench, token, "secrets"), bench.adapter.rules(token)
+    inputs = bench.inputs(token)
+    secrets = [str(inputs[name]) for name in rules.sensitive if name in inputs]
+    if not secrets:
+        pytest.skip("it has no secrets")
+    checked = bench.adapter.check(token, inputs)
+    assert all(is_secret(checked[name]) for name in rules.sensitive if name in inputs)
+    with pytest.raises(ProviderError) as error:
+        bench.connection.create(bench.call(), token, {**inputs, **case["refused"]})
+    told = repr((error.value.summary, error.value.why, error.value.fix, str(error.value)))
+    assert not any(secret in told for secret in secrets)
