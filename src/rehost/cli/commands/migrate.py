@@ -43,6 +43,7 @@ _format = click.option(
 @click.option("--until", type=click.Choice(PHASES), default=PHASES[-1], help="Stop after this phase.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--allow-foreign", is_flag=True, help="Let stay what is in a bucket already, and write over it.")
+@click.option("--allow-empty", is_flag=True, help="Let a bucket become empty if its source is.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -57,11 +58,13 @@ def command(
     until: str,
     dry_run: bool,
     allow_foreign: bool,
+    allow_empty: bool,
 ) -> None:
     if context.invoked_subcommand is not None:
         return
     from rehost.cli.render.console import show
     from rehost.cli.render.migrate import RecordView, record_markdown, watching
+    from rehost.stacks.data.buckets import Allowed
     from rehost.stacks.errors import RehostError
     from rehost.stacks.migrate import record as records
     from rehost.stacks.migrate.migration import Migration
@@ -74,7 +77,7 @@ def command(
     stop = stop_on_interrupt()
     old = load_deployment(files, sets, source, parallel, sandbox, state, stop=stop)
     new = load_deployment(files, sets, target, parallel, sandbox, state, stop=stop)
-    move = Move(old, new, home(new, source), parallel or PARALLEL, allow_foreign)
+    move = Move(old, new, home(new, source), parallel or PARALLEL, Allowed(allow_foreign, allow_empty))
     try:
         if dry_run:
             extra = "".join([" --sandbox" if sandbox else "", f" --state {state}" if state else ""])

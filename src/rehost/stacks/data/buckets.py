@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from rehost.stacks.data.evidence import Evidence, Row
 from rehost.stacks.data.report import Names
@@ -33,11 +34,23 @@ from rehost.stacks.data.transfer import (
     read_part,
     spans,
 )
-from rehost.stacks.errors import ProviderError, Reason, RehostError
+from rehost.stacks.errors import ProviderError, Reason, Refused, RehostError
 from rehost.stacks.ports import ObjectInfo, ObjectMeta, ObjectStore
 
 _DELETE = 500
 """Objects removed in one call."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a pass may do beyond the usual: let `foreign` objects stay and write over those in the way; make
+    the destination `empty` when its source is."""
+
+    foreign: bool = False
+    empty: bool = False
+
+
+NOTHING = Allowed()
 Keyed = tuple[str, ObjectInfo | None, ObjectInfo | None, Row | None]
 
 
@@ -83,7 +96,7 @@ def same(info: ObjectInfo, row: Row) -> bool:
     return (info.etag, info.size, int(info.modified)) == (etag, row["size"], modified)
 
 
-def copy_pass(tools: Tools, *, allow_foreign: bool = False) -> None:
+def copy_pass(tools: Tools, *, allowed: Allowed = NOTHING) -> None:
     """One pass; counts and findings are in `tools.report`, failures of single objects too.
 
     Raises ProviderError when a side can't be listed, Interrupted when stopped.
@@ -98,12 +111,18 @@ def copy_pass(tools: Tools, *, allow_foreign: bool = False) -> None:
         if here is None:
             if row is not None:
                 gone.append(key)
-            elif not allow_foreign:
+            elif not allowed.foreign:
                 report.find("foreign", f"{key}: not written by this move")
             continue
         report.count(objects=1, bytes=here.size)
-        _decide(tools, here, there, row, allow_foreign)
+        _decide(tools, here, there, row, allowed.foreign)
     tools.crew.drain()
+    if gone and not report.objects and not allowed.empty:
+        raise Refused(
+            f"{tools.source.name} is empty, and {len(gone)} object(s) that were copied from it would be removed",
+            why="a source that was lost or not mounted looks like this",
+            fix="if it is meant to be empty, say so with --allow-empty",
+        )
     for start in range(0, len(gone), _DELETE):
         some = gone[start : start + _DELETE]
         tools.patience(lambda some=some: tools.destination.delete(some))  # type: ignore[misc]
@@ -203,7 +222,7 @@ class _LargeCheck(Parts):
         _judge(self.tools, self.row, read, self.back, self.kept)
 
 
-def verify_pass(tools: Tools, *, allow_foreign: bool = False, trust: bool = True) -> None:
+def verify_pass(tools: Tools, *, allowed: Allowed = NOTHING, trust: bool = True) -> None:
     """Compare the destination with the evidence, by reading. With `trust`, what this move has read back already
     and the listing shows untouched is not read again.
 
@@ -217,7 +236,7 @@ def verify_pass(tools: Tools, *, allow_foreign: bool = False, trust: bool = True
         if there is not None:
             report.count(destination_objects=1, destination_bytes=there.size)
         if row is None:
-            if not allow_foreign:
+            if not allowed.foreign:
                 report.find("foreign", f"{key}: not written by this move")
         elif row["state"] == "spoiled":
             report.find("differences", f"{key}: {row['found']}")

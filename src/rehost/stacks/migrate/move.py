@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from rehost.stacks.data.buckets import measure
+from rehost.stacks.data.buckets import NOTHING, Allowed, measure
 from rehost.stacks.data.evidence import Evidence
 from rehost.stacks.data.report import Report
 from rehost.stacks.data.transfer import Tools
@@ -48,7 +48,7 @@ class Move:
     target: Deployment
     folder: Path
     parallel: int = 16
-    allow_foreign: bool = False
+    allowed: Allowed = NOTHING
     id: str = ""
     record: dict[str, Any] = field(default_factory=dict)
     reports: dict[str, Report] = field(default_factory=dict)

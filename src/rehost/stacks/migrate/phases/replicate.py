@@ -26,7 +26,7 @@ class Replicate:
             with Crew(move.parallel) as crew:
                 tools = move.tools(self.name, name, crew, pair)
                 for _ in range(PASSES):
-                    copy_pass(tools, allow_foreign=move.allow_foreign)
+                    copy_pass(tools, allowed=move.allowed)
                     if not tools.report.moved:
                         break
                     move.note(

@@ -24,7 +24,7 @@ class Verify:
         for name, pair in move.pairs().items():
             with Crew(move.parallel) as crew:
                 tools = move.tools(self.name, name, crew, pair)
-                verify_pass(tools, allow_foreign=move.allow_foreign)
+                verify_pass(tools, allowed=move.allowed)
             report = tools.report
             move.record["buckets"][name] = {**move.record["buckets"].get(name, {}), **report.as_dict()}
             move.tell_findings(name, report)
