@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import tempfile
+import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rehost.stacks.hosts.memory import MemoryBackend, MemoryHost
+from rehost.stacks.hosts.processes import ProcessHost
+from rehost.stacks.hosts.programs import probe
 from rehost.stacks.hosts.unithost import UnitHost
 from rehost.stacks.hosts.units import HealthCheck, Order, Port, UnitSpec
 
@@ -34,6 +43,29 @@ class Bench:
             **changes,
         }
         return UnitSpec(name=name, environment=environment, **given)
+
+    def connect(self, name: str = "web") -> http.client.HTTPConnection:
+        """A connection that is kept open, and was used once."""
+        connection = http.client.HTTPConnection(self.host.backend.address, self.extra[f"port {name}"], timeout=10)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        return connection
+
+    def get(self, path: str = "/", name: str = "web") -> bytes:
+        """What the service answers to a new client."""
+        url = f"http://{self.host.backend.address}:{self.extra[f'port {name}']}{path}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bytes(answer.read())
+
+    def until(self, done: Callable[[], object], seconds: float = 20.0) -> None:
+        """Look again and again until something holds."""
+        end = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(OSError):
+                if done():
+                    return
+            assert time.monotonic() < end, "it did not come to be"
+            threading.Event().wait(0.02)
 
     def swapped(self, version: str = "1", **changes: Any) -> UnitSpec:
         """The same with versions that are switched."""
@@ -65,4 +97,14 @@ def memory() -> Iterator[Bench]:
     yield Bench(MemoryHost("memory", backend), lambda: next(ports), real=False)
 
 
-BENCHES: dict[str, Callable[..., Iterator[Bench]]] = {"memory": memory}
+def processes() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory(prefix="rehost-hosts-") as folder:
+        host = ProcessHost("local", Path(folder), address="127.77.3.1")
+        try:
+            yield Bench(host, lambda: probe.free(1)[0])
+        finally:
+            for name in host.units():
+                host.remove(name, data=True)
+
+
+BENCHES: dict[str, Callable[[], Iterator[Bench]]] = {"memory": memory, "processes": processes}

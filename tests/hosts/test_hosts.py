@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from dataclasses import replace
 
 import pytest
 from hostbench import Bench
 
 from rehost.stacks.errors import InvalidInput, Refused
-from rehost.stacks.hosts.port import Active, HostFile, ReleaseFailed
-from rehost.stacks.hosts.units import Schedule, Volume
+from rehost.stacks.hosts.port import Active, HostError, HostFile, ReleaseFailed
+from rehost.stacks.hosts.units import Restart, Schedule, Volume
 
 
 def test_applying_twice_changes_nothing(bench: Bench) -> None:
@@ -175,6 +177,70 @@ def test_a_scheduled_unit_waits_for_its_time_or_is_triggered(bench: Bench) -> No
     bench.host.hold("web")
     with pytest.raises(Refused):
         bench.host.trigger("web")
+
+
+ODD = "two\nlines \"quoted\" 'single' $HOME ${X} $$ %n %% \\ back\\n tab\t `tick` # no comment; ünï 漢 😀 \r end "
+
+
+def test_values_and_arguments_arrive_as_they_are(bench: Bench) -> None:
+    if not bench.real:
+        pytest.skip("a host in memory starts no processes")
+    words = ("", " ", ODD, "-", "--x=$y", ";", "@cmd", "a'b", "\x01\x7f")
+    program = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ['ODD'], os.environ['EMPTY']]))"
+    spec = bench.web(
+        ports=(),
+        health=None,
+        restart=Restart.NEVER,
+        environment={"ODD": ODD, "EMPTY": ""},
+        command=(bench.host.backend.python, "-c", program, *words),
+    )
+    bench.host.apply(spec)
+    bench.until(lambda: bench.host.logs("web"))
+    assert json.loads(bench.host.logs("web")[0].text) == [list(words), ODD, ""]
+    bench.until(lambda: bench.host.units()["web"].exit_code == 0)
+    assert not bench.host.apply(spec), "what came to its end is not started again"
+
+
+def test_clients_see_no_interruption_while_versions_are_switched(bench: Bench) -> None:
+    if not bench.real:
+        pytest.skip("a host in memory serves nobody")
+    bench.host.release(bench.swapped("1"))
+    bench.until(lambda: bench.get() == b"1")
+    open_connection = bench.connect()
+    seen: list[bytes] = []
+    done = threading.Event()
+
+    def client() -> None:
+        while not done.is_set():
+            seen.append(bench.get())
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        released = threading.Thread(target=bench.host.release, args=(bench.swapped("2"),))
+        released.start()
+        bench.until(lambda: b"2" in seen)
+        open_connection.request("GET", "/")
+        assert open_connection.getresponse().read() == b"1", "an open connection stays with the old version"
+        open_connection.close()
+        released.join(30)
+    finally:
+        done.set()
+        thread.join(30)
+    assert set(seen) == {b"1", b"2"} and sorted(seen) == seen
+
+
+def test_a_command_has_a_time_limit_and_gets_its_input(bench: Bench) -> None:
+    if not bench.real:
+        pytest.skip("a host in memory runs no commands")
+    run = bench.host.run(["sh", "-c", "cat; echo $SECRET; exit 3"], input=b"in ", environment={"SECRET": ODD})
+    assert run.code == 3 and run.stdout.startswith(b"in ")
+    exact = bench.host.run(["printenv", "SECRET"], environment={"SECRET": ODD})
+    assert exact.stdout.decode() == ODD + "\n"
+    assert bench.host.run(["printf", "%s", ODD]).stdout.decode() == ODD
+    with pytest.raises(HostError, match="longer than"):
+        bench.host.run(["sleep", "60"], timeout=0.3)
+    assert bench.host.run(["true"]).code == 0, "the host is still of use"
 
 
 def test_unknown_units_are_named(bench: Bench) -> None:

@@ -93,6 +93,11 @@ class Placed:
             for path, content in sorted(self.spec.files.items())
         ]
 
+    def folder(self, layout: Layout) -> str:
+        """Its working directory: that of its source if it has any."""
+        place = layout.source if self.spec.files else layout.slot
+        return place(self.spec.name, self.slot)
+
     def program(self, layout: Layout) -> tuple[str, ...]:
         """Its command; a relative path of a program is one of its own files."""
         command = self.spec.command

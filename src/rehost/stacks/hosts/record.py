@@ -26,6 +26,7 @@ class Record:
     ports: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     fronted: bool = False
     scheduled: bool = False
+    restart: str = "always"
     health: HealthCheck | None = None
     files: Mapping[str, FileFact] = field(default_factory=dict)
     dirty: bool = False

@@ -29,7 +29,7 @@ def release(host: UnitHost, spec: UnitSpec) -> Released:
         if applied and not held and not spec.schedule:
             now = host.record(spec.name)
             assert now is not None
-            problem = _trouble(host, spec, now, now.slot)
+            problem = _trouble(host, spec.name, now, now.slot)
             if problem:
                 raise _failed(host, spec, problem, "there is no version before it that ran")
         return Released(applied.changes, interrupted=record is not None)
@@ -54,19 +54,28 @@ def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str
     placed = host.place(spec, slot, record)
     host.backend.prepare(placed)
     host.backend.write(list(host.backend.render(placed)))
-    coming = replace(record, health=spec.health, fronted=spec.fronted, ports={slot: dict(placed.ports)})
+    coming = replace(
+        record,
+        health=spec.health,
+        restart=spec.restart.value,
+        fronted=spec.fronted,
+        ports={slot: dict(placed.ports)},
+    )
     together = spec.order is Order.START_FIRST and spec.fronted == record.fronted
     if not together:
         if record.fronted and not spec.fronted:
             host.backend.stop(f"{spec.name}.front")
         host.backend.stop(f"{spec.name}.{old}")
     host.backend.start(placed.service, scheduled=False, again=True)
-    problem = _trouble(host, spec, coming, slot)
+    problem = _trouble(host, spec.name, coming, slot)
     if problem:
-        failure = _failed(host, spec, problem, f"the version before it {'runs on' if together else 'runs again'}")
+        failure = _failed(host, spec, problem, "the version before it serves on")
         host.drop(spec.name, slot)
         if not together:
             host.start(spec.name)
+            again = _trouble(host, spec.name, record, old)
+            if again:
+                failure.why = f"the version before it was started again, but {again}; {failure.why}"
         raise failure
     written = host.put_files(front_files(host.backend, placed)) if spec.fronted else []
     host.set_front(placed, written, run=True)
@@ -76,16 +85,16 @@ def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str
     return Released(changes, interrupted=not together, drained=drained)
 
 
-def _trouble(host: UnitHost, spec: UnitSpec, record: Record, slot: str) -> str:
+def _trouble(host: UnitHost, name: str, record: Record, slot: str) -> str:
     """Why a started version does not count as healthy, empty when it does."""
-    check = spec.health
-    service = f"{spec.name}.{slot}"
+    check = record.health
+    service = f"{name}.{slot}"
     started = host.now()
     seen = failures = 0
     while True:
         state = host.backend.states([service])[service]
         if state.active is not Active.RUNNING:
-            if spec.restart.value != "always" and state.exit_code == 0 and check is None:
+            if record.restart != "always" and state.exit_code == 0 and check is None:
                 return ""
             return f"it ended with exit code {state.exit_code}"
         if check is None:
@@ -94,7 +103,7 @@ def _trouble(host: UnitHost, spec: UnitSpec, record: Record, slot: str) -> str:
             seen += 1
             if seen >= _SETTLE.retries:
                 return ""
-        elif host.probe(spec.name, record, slot):
+        elif host.probe(name, record, slot):
             return ""
         elif host.now() - started >= check.start_period:
             failures += 1

@@ -258,6 +258,7 @@ class UnitHost:
                 ports={placed.slot: dict(placed.ports)},
                 fronted=spec.fronted,
                 scheduled=spec.schedule is not None,
+                restart=spec.restart.value,
                 health=spec.health,
                 files=files,
                 dirty=False,

@@ -1,0 +1,365 @@
+"""A host on this machine: units are groups of processes below one folder, which live on when rehost ends.
+
+Every version has a supervisor (`programs/supervise.py`) that starts it again and keeps its log. Nothing here is
+for production servers: limits and users are not enforced, images run only where `images` says what stands for
+them, and nothing starts by itself when the machine boots. Needs /proc (Linux).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pwd
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rehost.stacks.errors import InvalidInput
+from rehost.stacks.hosts.backend import FileFact, Layout, Placed, ServiceState
+from rehost.stacks.hosts.port import Active, Completed, HostError, HostFile, LogLine
+from rehost.stacks.hosts.programs import probe
+from rehost.stacks.hosts.programs.supervise import MARK, birth
+from rehost.stacks.hosts.unithost import UnitHost
+from rehost.stacks.hosts.units import HealthCheck, UnitSpec
+
+LOG_SIZE, LOG_KEEP = 1024 * 1024, 3
+
+
+class ProcessBackend:
+    """Files and process groups below `folder`; units listen at `address` (any of 127.0.0.0/8 on Linux).
+
+    `images` turns a unit with an image into one with a command. Where a slot's supervisor was killed, what it
+    started is still found: by its number and birth, and by a mark in its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        address: str = "127.0.0.1",
+        images: Callable[[UnitSpec], UnitSpec] | None = None,
+    ) -> None:
+        self.layout = Layout(str(folder.absolute()))
+        self.address = self.inner = address
+        self.python = sys.executable
+        self._images = images
+
+    # -- files -------------------------------------------------------------------------------------------------
+
+    def render(self, placed: Placed) -> Sequence[HostFile]:
+        """The source, and all that the supervisor needs to know."""
+        spec = placed.spec
+        command = placed.program(self.layout)
+        source = placed.source_files(self.layout)
+        if spec.image:
+            if self._images is None:
+                raise InvalidInput(
+                    f"unit {spec.name}: image {spec.image} can't run on this host",
+                    why="units are plain processes here",
+                    fix="give it a command and files",
+                )
+            real = Placed(self._images(spec), placed.slot, placed.ports, placed.address)
+            command, source = real.program(self.layout), real.source_files(self.layout)
+        defaults = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+        service = {
+            "command": command,
+            "environment": {**defaults, **placed.environment(self.layout)},
+            "folder": placed.folder(self.layout),
+            "restart": spec.restart.value,
+            "schedule": spec.schedule and [spec.schedule.cron, spec.schedule.timezone],
+            "grace": spec.stop_grace,
+            "held": self.layout.held(spec.name),
+            "log": {"path": f"{self.layout.unit(spec.name)}/log", "size": LOG_SIZE, "keep": LOG_KEEP},
+        }
+        folder = self.layout.slot(spec.name, placed.slot)
+        content = json.dumps(service, sort_keys=True).encode()
+        return [*source, HostFile(f"{folder}/service.json", content, 0o600)]
+
+    def prepare(self, placed: Placed) -> None:
+        """Folders of volumes."""
+        for volume in placed.spec.volumes:
+            if volume.named:
+                Path(self.layout.volumes(placed.spec.name), volume.source).mkdir(parents=True, exist_ok=True)
+
+    def describe(self, paths: Iterable[str]) -> Mapping[str, FileFact]:
+        """Files that are there."""
+        facts = {}
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                content, found = Path(path).read_bytes(), Path(path).stat()
+                owner = "" if found.st_uid == os.geteuid() else _user(found.st_uid)
+                facts[path] = FileFact(hashlib.sha256(content).hexdigest(), found.st_mode & 0o7777, owner)
+        return facts
+
+    def tree(self, folder: str) -> Sequence[str]:
+        """Paths of all files below a folder."""
+        return sorted(str(path) for path in Path(folder).rglob("*") if not path.is_dir() or path.is_symlink())
+
+    def write(self, files: Sequence[HostFile]) -> None:
+        """Write files, each atomically."""
+        for file in files:
+            path = Path(file.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".rehost-", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(file.content)
+                    os.fchmod(stream.fileno(), file.mode)
+                    if file.owner:
+                        shutil.chown(temporary, file.owner)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                Path(temporary).replace(path)
+            except (OSError, LookupError) as error:
+                Path(temporary).unlink(missing_ok=True)
+                raise HostError(f"{file.path} can't be written", why=str(error)) from error
+
+    def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """Content of the files that are there."""
+        contents = {}
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                contents[path] = Path(path).read_bytes()
+        return contents
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove files and folders, and what gets empty above them."""
+        for path in map(Path, paths):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            for parent in path.parents:
+                if not str(parent).startswith(self.layout.prefix + "/"):
+                    break
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+
+    # -- services ----------------------------------------------------------------------------------------------
+
+    def start(self, service: str, *, scheduled: bool, again: bool) -> None:
+        """Leave a supervisor behind."""
+        del scheduled
+        if not again and self.states([service])[service].active is Active.RUNNING:
+            return
+        self.stop(service)
+        supervisor = Path(__file__).parent / "programs" / "supervise.py"
+        run = subprocess.run(
+            [sys.executable, "-I", str(supervisor), str(self._folder(service))],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        if run.returncode and run.stdout != "held":
+            raise HostError(f"{service} can't be started", why=(run.stdout or run.stderr).strip()[-500:])
+
+    def stop(self, service: str) -> None:
+        """End the supervisor and all that it started."""
+        folder = self._folder(service)
+        state = self._state(folder)
+        if state:
+            described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+            _signal(state["supervisor"], signal.SIGTERM, described["grace"] + 10)
+        self._kill(folder, state)
+
+    def trigger(self, service: str) -> None:
+        """Let the supervisor run its command now."""
+        state = self._state(self._folder(service))
+        if not state or not _signal(state["supervisor"], signal.SIGUSR1, 0):
+            raise HostError(f"{service} does not run", fix="start the unit first")
+
+    def forget(self, service: str) -> Sequence[str]:
+        """Nothing is outside the slot's folder."""
+        del service
+        return ()
+
+    def states(self, services: Sequence[str]) -> Mapping[str, ServiceState]:
+        """The services as their supervisors tell, if they live."""
+        return {service: self._look(self._folder(service)) for service in services}
+
+    def _look(self, folder: Path) -> ServiceState:
+        state = self._state(folder)
+        if not state:
+            return ServiceState(Active.STOPPED)
+        pid, born = state["child"]
+        supervised = _lives(state["supervisor"])
+        runs = bool(pid) and birth(pid) == born != ""
+        ended = state["exit_code"]
+        if supervised and (runs or state["waiting"]):
+            active = Active.RUNNING
+        elif supervised or runs or ended not in (None, 0, -signal.SIGTERM):
+            active = Active.FAILED
+        else:
+            active = Active.STOPPED
+        return ServiceState(active, pid if runs else 0, ended, state["restarts"])
+
+    def _folder(self, service: str) -> Path:
+        name, _, slot = service.rpartition(".")
+        return Path(self.layout.slot(name, slot))
+
+    def _state(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return state
+
+    def _kill(self, folder: Path, state: object) -> None:
+        """End what is left of a service: what its file names, and whatever carries its mark."""
+        if isinstance(state, dict):
+            for known in (state.get("supervisor"), state.get("child")):
+                if known:
+                    _signal(known, signal.SIGKILL, 5)
+        mark = f"{MARK}={folder}".encode()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and mark in _environ(entry):
+                _signal([int(entry.name), birth(int(entry.name))], signal.SIGKILL, 5)
+
+    # -- looks and commands ------------------------------------------------------------------------------------
+
+    def logs(self, name: str, tail: int, since: float | None) -> Sequence[LogLine]:
+        """The last lines of the log and of the older ones."""
+        base = f"{self.layout.unit(name)}/log"
+        lines: list[LogLine] = []
+        for path in [base, *(f"{base}.{number}" for number in range(1, LOG_KEEP + 1))]:
+            content = self.read([path]).get(path, b"").decode("utf-8", "replace")
+            lines = [_line(text) for text in content.split("\n") if text] + lines
+            if len(lines) >= tail:
+                break
+        lines = [line for line in lines if since is None or line.time >= since]
+        return lines[-tail:] if tail else []
+
+    def clear_logs(self, name: str) -> None:
+        """Logs are in the unit's folder."""
+
+    def probe(self, service: str, check: HealthCheck, address: str, port: int) -> bool:
+        """Whether a health check succeeds now."""
+        if not check.command:
+            if check.path:
+                return probe.http_ok(address, port, check.path, check.timeout)
+            return probe.tcp_ok(address, port, check.timeout)
+        described = json.loads((self._folder(service) / "service.json").read_text(encoding="utf-8"))
+        try:
+            run = subprocess.run(
+                check.command,
+                cwd=described["folder"],
+                env=described["environment"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=check.timeout,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return run.returncode == 0
+
+    def connections(self, ports: Iterable[int]) -> int:
+        """Established connections to these ports of this machine."""
+        return probe.connections(set(ports))
+
+    def free_ports(self, count: int) -> Sequence[int]:
+        """Ports that nobody listens at."""
+        return probe.free(count)
+
+    def run(
+        self, command: Sequence[str], *, input: bytes, environment: Mapping[str, str], timeout: float
+    ) -> Completed:
+        """Run a command to its end, in a group of its own that ends with it."""
+        try:
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HostError(f"{command[0]} can't be run", why=str(error)) from error
+        with process:
+            try:
+                out, err = process.communicate(input, timeout)
+            except subprocess.TimeoutExpired as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise HostError(f"{command[0]} took longer than {timeout:g} s and was ended") from error
+        return Completed(process.returncode, out, err)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class ProcessHost(UnitHost):
+    """A Host of processes on this machine; see `ProcessBackend`."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        address: str = "127.0.0.1",
+        images: Callable[[UnitSpec], UnitSpec] | None = None,
+        wait: Callable[[float], object] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name, ProcessBackend(folder, address=address, images=images), wait=wait, now=now)
+
+
+def _lives(known: object) -> bool:
+    assert isinstance(known, list)
+    return bool(known[0]) and birth(known[0]) == known[1] != ""
+
+
+def _signal(known: object, number: int, wait_s: float) -> bool:
+    """Send a signal to a process if it is still the one that is meant, and wait for its end, at most so long."""
+    assert isinstance(known, list)
+    if not known[0]:
+        return False
+    try:
+        handle = os.pidfd_open(known[0])
+    except OSError:
+        return False
+    try:
+        if birth(known[0]) != known[1] or not known[1]:
+            return False
+        signal.pidfd_send_signal(handle, number)
+        if wait_s:
+            select.select([handle], [], [], wait_s)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _environ(entry: Path) -> list[bytes]:
+    try:
+        return (entry / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _line(text: str) -> LogLine:
+    stamp, _, rest = text.partition(" ")
+    try:
+        return LogLine(float(stamp), rest)
+    except ValueError:
+        return LogLine(0.0, text)
