@@ -7,56 +7,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from control_tools import aws_client, lives, until
 from rehost.providers.sandbox import control
 from rehost.stacks.errors import Refused, RehostError
 
 
-def until(done: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Poll a condition; fails when it does not come true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = done()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that waits to be collected does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
 def pids(record: dict[str, Any]) -> list[int]:
     return [record["pid"], *(part["pid"] for part in record["parts"].values())]
-
-
-def client(folder: Path, service: str = "s3") -> Any:
-    env = control.connection(folder)
-    make: Any = boto3.client
-    return make(
-        service,
-        endpoint_url=env["AWS_ENDPOINT_URL"],
-        region_name=env["AWS_REGION"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"total_max_attempts": 1}),
-    )
 
 
 @pytest.fixture
@@ -148,7 +114,7 @@ def test_faults_are_set_listed_and_cleared_on_the_command_line(folder: Path) -> 
     rule = ("--provider", "aws", "--call", "CreateBucket", "--do", "error", "--times", "1", "--code", "SlowDown")
     made = rehost(folder, "fault", *rule, "--http-status", "503")
     assert made.returncode == 0, made.stderr
-    s3 = client(folder)
+    s3 = aws_client(control.connection(folder), "s3")
     with pytest.raises(ClientError, match="SlowDown"):
         s3.create_bucket(Bucket="b-123", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     assert (

@@ -21,6 +21,7 @@ _folder = click.option(
     default=None,
     help="The sandbox's folder; default: .rehost-sandbox here.",
 )
+_CALLS = ("latency", "throttle", "error", "timeout_before", "timeout_after", "stale")
 _format = click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
 
 
@@ -35,14 +36,25 @@ def _chosen(folder: Path | None) -> Path:
     return folder.resolve() if folder else default_folder()
 
 
-@command.command(help="Start the stand-ins in the background.")
+@command.command(
+    help="Start the stand-ins in the background.\n\n"
+    "--realism takes any of eventual (reads lag behind writes), quotas (limits of a new account), capacity (the "
+    "first server finds none) and latency, joined by commas."
+)
 @_folder
-def up(folder: Path | None) -> None:
+@click.option("--keep", is_flag=True, help="Keep what they know over the end, and go on from there.")
+@click.option("--realism", default="", metavar="LIST", help="Be as unfriendly as the clouds.")
+def up(folder: Path | None, keep: bool, realism: str) -> None:
     from rehost.providers.sandbox import control
+    from rehost.providers.sandbox.realism import LEVELS
 
+    levels = list(dict.fromkeys(word.strip() for word in realism.split(",") if word.strip()))
+    strange = [word for word in levels if word not in LEVELS]
+    if strange:
+        raise click.BadParameter(f"{strange[0]!r} is none of {', '.join(LEVELS)}", param_hint="--realism")
     where = _chosen(folder)
     was = control.record(where)
-    running = control.up(where)
+    running = control.up(where, keep=keep, realism=levels)
     word = "up already" if was and was["pid"] == running["pid"] else "up"
     click.echo(f"the sandbox is {word} (process {running['pid']}, logs in {where / 'logs'})")
     click.echo('point any tool at it with: eval "$(rehost sandbox env)"', err=True)
@@ -74,7 +86,8 @@ def status(folder: Path | None, format_: str) -> None:
         click.echo(json.dumps({**shown, "up": not ended}))
     else:
         click.echo(f"up since {_moment(running['since'])} (process {running['pid']}, logs in {where / 'logs'})")
-        click.echo(f"state is {'kept' if running['keep'] else 'forgotten at the end'}")
+        unfriendly = f"; realism: {', '.join(running['realism'])}" if running["realism"] else ""
+        click.echo(f"state is {'kept' if running['keep'] else 'forgotten at the end'}{unfriendly}")
         for part in running["parts"].values():
             click.echo(f"  {part['title']:<24}{_state(part)}")
     if ended:
@@ -115,7 +128,8 @@ def env(folder: Path | None, format_: str) -> None:
     help="Make calls slow or let them fail.\n\n"
     "A rule holds for the calls that match --call: an operation (RunInstances, s3:Put*, 'POST /servers*').\n\n"
     "throttle and error answer as the API itself does; timeout_before closes the connection without an effect, "
-    "timeout_after does so after the effect; latency waits --seconds; stale hides from reads what is younger."
+    "timeout_after does so after the effect; latency waits --seconds; stale hides from reads what is younger. "
+    "fail_action and slow_action are Hetzner's: --call is the action's command (create_server)."
 )
 @_folder
 @_format
@@ -123,9 +137,7 @@ def env(folder: Path | None, format_: str) -> None:
     "--provider", type=click.Choice(["aws", "hetzner", "objects"]), help="Which stand-in; objects is Hetzner's S3."
 )
 @click.option("--call", "call_", help="A pattern of operations.")
-@click.option(
-    "--do", type=click.Choice(["latency", "throttle", "error", "timeout_before", "timeout_after", "stale"])
-)
+@click.option("--do", type=click.Choice([*_CALLS, "fail_action", "slow_action"]))
 @click.option("--seconds", type=click.FloatRange(min=0), help="How long (latency, time-outs, stale).")
 @click.option("--times", type=click.IntRange(min=1), help="For so many calls; default: until --clear.")
 @click.option("--share", type=click.FloatRange(min=0, max=1, min_open=True), help="The part of the calls it hits.")
@@ -159,6 +171,9 @@ def fault(
     else:
         if not (provider and call_ and do):
             raise click.UsageError("a rule needs --provider, --call and --do; or give --list or --clear")
+        if do.endswith("_action"):
+            _action(where, provider, call_, do, given)
+            return
         rule = {"call": call_, "do": do, "status": status_, **given}
         rule = {key: value for key, value in rule.items() if value is not None}
         found = {provider: ask(where, provider, "POST", "/_sandbox/faults", rule)}
@@ -170,6 +185,20 @@ def fault(
             click.echo(f"{name}: {answer['dropped']} rules dropped")
         for row in answer.get("rules", []):
             click.echo(f"{name}: {_rule(row)}")
+
+
+def _action(where: Path, provider: str, command_: str, do: str, given: Mapping[str, Any]) -> None:
+    """Actions run inside Hetzner's stand-in; its own switch makes them fail or take their time."""
+    from rehost.providers.sandbox.control import ask
+
+    if provider != "hetzner":
+        raise click.UsageError("only Hetzner has actions")
+    if do == "slow_action" and given["seconds"] is None:
+        raise click.UsageError("slow_action needs --seconds")
+    row = {"command": command_, "seconds": given["seconds"], "code": given["code"], "times": given["times"]}
+    row = {key: value for key, value in row.items() if value is not None}
+    ask(where, provider, "POST", "/_sandbox/behaviour", {f"{do.replace('action', 'actions')}": [row]})
+    click.echo(f"hetzner: {do.replace('_', ' ')} {command_}")
 
 
 def _rule(row: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ class Faults:
         call = self._dialect.call(environ)
         with self._lock:
             self.calls[call.name] += 1
-            struck = [rule for rule in self.rules if rule.fits(call) and rule.strikes()]
+            struck = self._struck(call)
             watching = any(rule.do == "stale" for rule in self.rules)
         after = None
         for rule in struck:
@@ -179,6 +179,16 @@ class Faults:
                 self._pause(after.seconds)
             return hang_up(environ, start_response)
         return answer.send(start_response)
+
+    def _struck(self, call: Call) -> list[Rule]:
+        """The rules that hit a call; of the latencies of one group the first that fits."""
+        found: list[Rule] = []
+        slowed: set[str] = set()
+        for rule in self.rules:
+            if rule.fits(call) and not (rule.do == "latency" and rule.group and rule.group in slowed):
+                slowed |= {rule.group} if rule.do == "latency" else set()
+                found += [rule] if rule.strikes() else []
+        return found
 
     def _control(self, environ: Environ, path: str) -> Answer:
         method = environ["REQUEST_METHOD"]

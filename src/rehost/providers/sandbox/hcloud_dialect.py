@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from rehost.providers.sandbox.wire import Answer, Call, Environ
 
@@ -74,6 +76,39 @@ class HcloudDialect:
             return answer
         content[kind] = [row for row in rows if f"{path}/{row.get('id')}" not in hidden]
         return Answer(200, answer.headers, json.dumps(content).encode())
+
+
+class Holds(Protocol):
+    """What the stand-in offers for keeping."""
+
+    def dump(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        ...
+
+    def load(self, kept: Mapping[str, Any]) -> None:
+        """Go on where `dump` was. Raises ValueError for another format."""
+        ...
+
+
+class HcloudMemory:
+    """What the stand-in knows, as JSON."""
+
+    def __init__(self, api: Holds) -> None:
+        self._api = api
+
+    def dump(self) -> bytes:
+        """All projects, actions under way included."""
+        return json.dumps(self._api.dump()).encode()
+
+    def load(self, kept: bytes) -> None:
+        """Go on where `dump` was. Raises ValueError for bytes of no use."""
+        try:
+            self._api.load(json.loads(kept))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the kept state can't be read: {error!r}") from error
+
+    def kept(self) -> None:
+        """There is nothing beside the dump."""
 
 
 def _object(answer: Answer) -> dict[str, object]:

@@ -3,30 +3,59 @@ says on standard output when it answers, ends when the input does."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
 
 from werkzeug.serving import make_server
 
 from rehost.providers.sandbox.faults import Faults, Rule
+from rehost.providers.sandbox.keeping import Keeping, Memory
+from rehost.providers.sandbox.wire import App, Dialect, Environ
 
 
-def stand_in(kind: str, keys: dict[str, str]) -> Faults:
-    """The stand-in for one provider's API behind its faults. Keys are ids with their secrets, or tokens with the
-    names of their projects."""
+def stand_in(
+    kind: str, keys: dict[str, str], switches: Mapping[str, Any], kept: Path | None = None
+) -> tuple[Faults, Keeping | None]:
+    """The stand-in for one provider's API behind its faults, with what a folder keeps of it. Keys are ids with
+    their secrets, or tokens with the names of their projects. Raises ValueError for kept state of no use."""
     if kind == "hcloud":
         from rehost.providers.sandbox.hcloud_api import HcloudApi
-        from rehost.providers.sandbox.hcloud_dialect import HcloudDialect
+        from rehost.providers.sandbox.hcloud_dialect import HcloudDialect, HcloudMemory
 
-        return Faults(HcloudApi(keys, action_seconds=0.1, rate_limit=36_000), HcloudDialect())
+        hcloud = HcloudApi(keys, action_seconds=0.1, rate_limit=36_000)
+        for name, value in switches.items():
+            setattr(hcloud.behaviour, name, value)
+        return _kept(hcloud, HcloudDialect(), kept, lambda folder: HcloudMemory(hcloud))
     from rehost.providers.sandbox.aws_api.app import AwsApi
+    from rehost.providers.sandbox.aws_api.memory import MotoMemory
 
-    api = AwsApi(keys)
-    return Faults(api, api.dialect)
+    api = AwsApi(keys, **switches)
+    return _kept(api, api.dialect, kept, lambda folder: MotoMemory(folder / "objects"))
+
+
+def _kept(
+    app: App, dialect: Dialect, folder: Path | None, memory: Callable[[Path], Memory]
+) -> tuple[Faults, Keeping | None]:
+    if folder is None:
+        return Faults(app, dialect), None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def writes(environ: Environ) -> bool:
+        if environ.get("PATH_INFO", "").startswith(("/_sandbox/", "/moto-api/")):
+            return bool(environ["REQUEST_METHOD"] != "GET")
+        return not dialect.call(environ).reads
+
+    keeping = Keeping(app, memory(folder), folder / "state", writes)
+    keeping.restore()
+    keeping.start()
+    return Faults(keeping, dialect), keeping
 
 
 def _handler(kind: str) -> Any:
@@ -39,12 +68,27 @@ def _handler(kind: str) -> Any:
     return MotoRequestHandler
 
 
+def _lock(folder: Path | None) -> TextIO | None:
+    """Wait until the stand-in before this one has written what it knew. Held until the process ends."""
+    if folder is None:
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = (folder / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def main() -> None:
     """Serve on the socket that was handed down until the supervisor's end of the pipe is closed."""
     settings = json.loads(sys.stdin.readline())
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     kind = settings["kind"]
-    app = stand_in(kind, settings["keys"])
+    kept = Path(settings["kept"]) if settings["kept"] else None
+    lock = _lock(kept)
+    try:
+        app, keeping = stand_in(kind, settings["keys"], settings["switches"], kept)
+    except ValueError as error:
+        raise SystemExit(f"{error}; to begin anew, remove {kept}") from error
     for rule in settings["rules"]:
         app.add(Rule.of(rule))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(kind), fd=settings["socket"])
@@ -52,6 +96,10 @@ def main() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.read()
+    if keeping is not None:
+        keeping.save()
+    # Threads may still be answering: they are not waited for.
+    del lock
     os._exit(0)
 
 

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rehost.providers.sandbox import realism
 from rehost.providers.sandbox.environment import Secrets, environment
 
 TITLES = {"aws": "AWS", "objects": "Hetzner Object Storage", "hcloud": "Hetzner Cloud API"}
@@ -123,7 +124,9 @@ class Supervisor:
             "kind": part.kind,
             "socket": part.listener.fileno(),
             "keys": keys[part.kind],
-            "rules": [],
+            "rules": realism.rules(part.kind, self.realism),
+            "switches": realism.switches(part.kind, self.realism),
+            "kept": str(self.folder / "kept" / part.kind) if self.keep else "",
         }
         assert part.process.stdin is not None
         part.process.stdin.write(json.dumps(settings) + "\n")

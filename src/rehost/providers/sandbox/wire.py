@@ -32,6 +32,11 @@ class Call:
         """`ec2:RunInstances`."""
         return f"{self.service}:{self.operation}"
 
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, going by its name."""
+        return self.operation.startswith(("Describe", "List", "Get", "Head", "GET "))
+
 
 @dataclass
 class Answer:

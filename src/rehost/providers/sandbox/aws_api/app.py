@@ -25,7 +25,9 @@ def moto_app() -> App:
 class AwsApi:
     """The APIs for whoever has one of the keys (id to secret), or keys that were made through IAM or STS."""
 
-    def __init__(self, keys: dict[str, str], *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, keys: dict[str, str], *, quotas: bool = False, clock: Callable[[], float] | None = None
+    ) -> None:
         self.dialect = AwsDialect()
         self._app = moto_app()
         self._keys = dict(keys)

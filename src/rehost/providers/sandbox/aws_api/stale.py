@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 from rehost.providers.sandbox.aws_api.operations import model_of
 from rehost.providers.sandbox.wire import Answer, Call, Environ, body
 
-_READS = ("Describe", "List", "Get")
 _ID = re.compile(r"\b[a-z]{1,10}-[0-9a-f]{8,17}\b")
 _ARN = re.compile(r"arn:aws[\w-]*:[^\s<>\"]+")
 _ZONE = re.compile(r"/hostedzone/\w+")
@@ -52,7 +51,7 @@ def _asked(call: Call, environ: Environ) -> str:
 
 def born(call: Call, environ: Environ, answer: Answer) -> set[str]:
     """What a write made: ids and ARNs of its answer that its request did not know, and the name it gave."""
-    if call.operation.startswith(_READS) or not _lags(call):
+    if call.reads or not _lags(call):
         return set()
     text, asked = answer.body.decode("utf-8", "replace"), _asked(call, environ)
     pattern = _ID if call.protocol == "ec2" else _ZONE if call.service == "route53" else _ARN
@@ -70,7 +69,7 @@ def asks_for(call: Call, environ: Environ, hidden: set[str]) -> bool:
     if call.operation == "RunInstances":
         profile = call.params.get("IamInstanceProfile.Name") or call.params.get("IamInstanceProfile.Arn", "")
         return bool(profile) and (profile in hidden or f"iam InstanceProfileName={profile}" in hidden)
-    if not call.operation.startswith(_READS):
+    if not call.reads:
         return False
     if call.protocol == "ec2":
         # Filters find nothing; what is asked for by id is an error.
@@ -99,7 +98,7 @@ def missing(call: Call, environ: Environ, hidden: set[str]) -> tuple[str, int]:
 
 def without(call: Call, answer: Answer, hidden: set[str]) -> Answer:
     """The answer to a list without what is not seen yet."""
-    if answer.status != 200 or not call.operation.startswith(_READS) or not _lags(call):
+    if answer.status != 200 or not call.reads or not _lags(call):
         return answer
     names = {name.partition("=")[2] if name.startswith(f"{call.service} ") else name for name in hidden}
     if call.protocol in ("json", "rest-json"):
