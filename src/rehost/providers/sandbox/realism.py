@@ -17,7 +17,7 @@ _LATENCY = {
     "objects": [("*", 0.02)],
     "hcloud": [("GET *", 0.05), ("*", 0.12)],
 }
-"""Seconds of a call, by the first pattern that it matches: the order of what is measured from a European office."""
+"""Seconds of a call, by the first pattern that it matches: plausible round figures, nothing that was measured."""
 
 HCLOUD_LIMITS = {"servers": 10, "load_balancers": 5, "floating_ips": 5, "primary_ips": 20, "volumes": 20}
 """Of a project that nobody has had raised. Real ones differ by account and are shown in the console only."""
