@@ -55,7 +55,7 @@ def test_a_killed_supervisor_takes_its_parts_along(folder: Path) -> None:
     record = control.up(folder)
     os.kill(record["pid"], signal.SIGKILL)
     until(lambda: not [pid for pid in pids(record) if lives(pid)])
-    assert control.record(folder) is None
+    until(lambda: control.record(folder) is None)
     with pytest.raises(RehostError, match="no sandbox is running"):
         control.connection(folder)
     again = control.up(folder)

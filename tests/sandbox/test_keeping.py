@@ -239,6 +239,7 @@ def test_a_kept_sandbox_comes_back_after_down_and_after_kills(folder: Path) -> N
     until(lambda: (control.record(folder) or again)["parts"]["aws"]["restarts"] == 1)
     check()
     os.kill(again["pid"], signal.SIGKILL)
+    until(lambda: control.record(folder) is None)
     control.up(folder, keep=True)
     check()
     control.down(folder)

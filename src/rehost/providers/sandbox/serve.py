@@ -29,6 +29,8 @@ TITLES = {"aws": "AWS", "objects": "Hetzner Object Storage", "hcloud": "Hetzner 
 RESTARTS = 5
 """A stand-in that died so often is not started again."""
 POLL_SECONDS = 0.2
+PORT_SECONDS = 5.0
+"""A port of before is waited for so long: the stand-in of a killed sandbox may be about to leave."""
 END_SECONDS = 20.0
 """A stand-in has so long to write its state and leave."""
 
@@ -199,11 +201,17 @@ def _listen(port: int) -> socket.socket:
     """A listening socket on loopback, on the port of before unless somebody else took it."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        _say(f"port {port} can't be had again ({error.strerror}); another is taken")
-        listener.bind(("127.0.0.1", 0))
+    until = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            listener.bind(("127.0.0.1", port))
+            break
+        except OSError as error:
+            if time.monotonic() < until:
+                time.sleep(0.05)
+                continue
+            _say(f"port {port} can't be had again ({error.strerror}); another is taken")
+            port = 0
     listener.listen(512)
     return listener
 
