@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -151,7 +152,9 @@ class AwsLowering:
         for ports in ranges or [None]:
             for peer in rule.peers:
                 for inputs in self._peer(peer):
-                    inputs["ipProtocol"] = protocol
+                    # ICMP of the sixth version of IP is a protocol of its own here.
+                    six = protocol == "icmp" and "cidrIpv6" in inputs
+                    inputs["ipProtocol"] = "icmpv6" if six else protocol
                     if ports is not None:
                         inputs |= {"fromPort": ports[0], "toPort": ports[1]}
                     if rule.description:
@@ -255,6 +258,8 @@ class AwsLowering:
             values = [self._ref(INSTANCE, member, "publicIp") for member in members]
         else:
             type_, values = given[0], [self._l.text(value, self._export) for value in given[1]]
+            if type_ == "TXT":
+                values = [unquoted(value) if isinstance(value, str) else value for value in values]
         name = zone if record.name == "@" else f"{record.name}.{zone}"
         inputs = {
             "zoneId": self._ref(ZONE, zone),
@@ -283,6 +288,12 @@ class AwsLowering:
         if family == "dns":
             return self._ref(ZONE, name, "nameServers")
         return self._ref(ATTACHMENT, f"{name}-1", "deviceName")
+
+
+def unquoted(text: str) -> str:
+    """A TXT value without the quotes that it is sent in, as the official provider writes it; what has none is left."""
+    pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', text) if text.startswith('"') else []
+    return re.sub(r"\\(.)", r"\1", "".join(pieces)) if pieces else text
 
 
 def _text(before: str, value: Value, after: str) -> Value:

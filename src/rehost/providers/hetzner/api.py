@@ -45,7 +45,9 @@ class Api:
     def __init__(self, endpoint: str, token: str) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._session = requests.Session()
-        self._session.mount("http", HTTPAdapter(pool_connections=4, pool_maxsize=64))
+        for scheme in ("http://", "https://"):
+            # The longest prefix wins: anything shorter would leave requests' own small pool in place.
+            self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=64))
         self._session.headers.update({"Authorization": f"Bearer {token}", "User-Agent": "rehost"})
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class HetznerLowering:
                 yield self._l.resource(FENCED, name, join, component=component)
 
     def _rules(self, rule: Rule, direction: str) -> list[dict[str, Value]]:
-        addresses = [address for peer in rule.peers for address in self._addresses(peer)]
+        addresses = list(dict.fromkeys(address for peer in rule.peers for address in self._addresses(peer)))
         if not addresses:
             return []
         key = "sourceIps" if direction == "in" else "destinationIps"
@@ -224,7 +224,7 @@ class HetznerLowering:
             values: list[Value] = [self._ref(SERVER, member, "ipv4Address") for member in members]
         else:
             type_ = given[0]
-            values = [_value(type_, value, self._l.text(value, self._export)) for value in given[1]]
+            values = [_value(type_, self._l.text(value, self._export)) for value in given[1]]
         inputs = {
             "zone": self._ref(ZONE, zone),
             "name": record.name,
@@ -259,13 +259,18 @@ class HetznerLowering:
         return self._ref(VOLUME, f"{name}-1", "linuxDevice")
 
 
-def _value(type_: str, text: str, value: Value) -> Value:
-    """A record's value as Hetzner wants it: text quoted, host names fully qualified."""
-    if not isinstance(value, str):
-        return value
-    if type_ == "TXT" and not text.startswith('"'):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return " ".join(f'"{escaped[n : n + 255]}"' for n in range(0, max(1, len(escaped)), 255))
-    if type_ in ("CNAME", "MX", "NS", "SRV") and not value.endswith("."):
-        return value + "."
+def _value(type_: str, value: Value) -> Value:
+    """A record's value as Hetzner wants it: text quoted, host names fully qualified. Parts that only the provider
+    can tell (a bucket's name) need no escapes."""
+    parts = value.parts if isinstance(value, Join) else (value,)
+    if type_ == "TXT" and not (isinstance(parts[0], str) and parts[0].startswith('"')):
+        if isinstance(value, str):
+            return " ".join(f'"{_escaped(value[n : n + 255])}"' for n in range(0, max(1, len(value)), 255))
+        return Join(('"', *(_escaped(part) if isinstance(part, str) else part for part in parts), '"'))
+    if type_ in ("CNAME", "MX", "NS", "SRV") and not (isinstance(parts[-1], str) and parts[-1].endswith(".")):
+        return value + "." if isinstance(value, str) else Join((*parts, "."))
     return value
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from rehost.stacks.model.base import Component, Name, Override, as_list, complaint
 
@@ -76,6 +76,19 @@ class Network(Component):
         }
 
 
+def _canonical(peer: str) -> str:
+    """An address range as providers write it back (`203.0.113.9` is `203.0.113.9/32`): another way to write it would
+    be a difference forever. What is no range is left as it is, for validation to name."""
+    try:
+        return str(ip_network(peer))
+    except ValueError:
+        return peer
+
+
+Peer = Annotated[str, AfterValidator(_canonical)]
+"""`anywhere`, an address range, or a server group."""
+
+
 class Rule(Component):
     """Traffic that may pass."""
 
@@ -83,7 +96,7 @@ class Rule(Component):
     """What kind of traffic."""
     ports: Annotated[tuple[Port, ...], BeforeValidator(as_list)] = Field((), examples=[[80, 443], ["8000-8100"]])
     """Ports and ranges: `443`, `8000-8100`; none means all (always so for icmp and any)."""
-    peers: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+    peers: Annotated[tuple[Peer, ...], BeforeValidator(as_list)] = Field(
         ("anywhere",), alias="from", examples=["anywhere", "198.51.100.0/24", "servers.app"]
     )
     """The other side: `anywhere`, CIDRs or server groups (`servers.app`); called `to` in egress rules."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rehost.providers.aws.kinds.common import Item, Tie
+from rehost.providers.aws.lower import unquoted
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
@@ -58,7 +59,10 @@ class Record(Tie):
             ]
         else:
             outputs["ttl"] = row.get("TTL", 0)
-            outputs["records"] = [_unquoted(item["Value"], row["Type"]) for item in row.get("ResourceRecords", [])]
+            outputs["records"] = [
+                unquoted(item["Value"]) if row["Type"] == "TXT" else item["Value"]
+                for item in row.get("ResourceRecords", [])
+            ]
         return Live(f"{key['zoneId']}_{name.lower()}_{row['Type']}", outputs, outputs)
 
     def _row(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
@@ -107,14 +111,10 @@ def _plain(name: str) -> str:
 
 
 def _quoted(value: str, type_: str) -> str:
-    if type_ != "TXT" or value.startswith('"'):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return " ".join(f'"{escaped[n : n + 255]}"' for n in range(0, max(1, len(escaped)), 255))
-
-
-def _unquoted(value: str, type_: str) -> str:
+    """A TXT value as the API takes it: quoted strings of at most 255 characters each."""
     if type_ != "TXT":
         return value
-    pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', value)
-    return re.sub(r"\\(.)", r"\1", "".join(pieces)) if pieces else value
+    pieces = [
+        value[n : n + 255].replace("\\", "\\\\").replace('"', '\\"') for n in range(0, max(1, len(value)), 255)
+    ]
+    return " ".join(f'"{piece}"' for piece in pieces)

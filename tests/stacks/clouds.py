@@ -1,0 +1,445 @@
+"""The stand-ins inside the test's own process: no sockets, no waiting, and every call can be made to go wrong.
+
+`inventory` asks the stand-in itself, not rehost's state, and leaves out what differs between two deployments of the
+same stack: ids, addresses, times, the deployment's mark.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from moto import mock_aws
+from moto.core.models import botocore_stubber
+from requests.adapters import BaseAdapter
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from rehost.providers.aws.adapter import AwsAdapter
+from rehost.providers.hetzner.adapter import HetznerAdapter
+from rehost.providers.sandbox.hcloud_api import HcloudApi
+from rehost.stacks.deployment import Deployment
+from rehost.stacks.engine.clock import Clock
+from rehost.stacks.load import load
+from rehost.stacks.model import Stack
+from rehost.stacks.state import Passphrase, file_store
+from rehost.stacks.validate import errors, validate
+
+REGIONS = {"aws": "eu-central-1", "hetzner": "fsn1"}
+_READS = ("Describe", "Get", "List", "Head", "GET ")
+
+
+@dataclass
+class Trouble:
+    """Shares of calls that go wrong, by kind."""
+
+    before: float = 0.0
+    """No answer, no effect."""
+    after: float = 0.0
+    """No answer, although the effect took place."""
+    fault: float = 0.0
+    """A 500 without effect."""
+    throttled: float = 0.0
+    retry_after: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)
+
+    def next(self) -> str:
+        """What happens to the next call: a field's name, or nothing."""
+        roll = self._chance.random()
+        for name in ("before", "after", "fault", "throttled"):
+            roll -= getattr(self, name)
+            if roll < 0:
+                return name
+        return ""
+
+
+@dataclass
+class Cloud:
+    """Both stand-ins. `calls` counts by operation; `writes` are those that change something."""
+
+    provider: str
+    trouble: Trouble = field(default_factory=Trouble)
+    calls: Counter[str] = field(default_factory=Counter)
+    api: HcloudApi = field(
+        default_factory=lambda: HcloudApi({"token": "plaza"}, action_seconds=0, rate_limit=10**9)
+    )
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    clients: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "HCLOUD_TOKEN": "token",
+            "HCLOUD_ENDPOINT": "http://hcloud.invalid/v1",
+            "HETZNER_S3_ACCESS_KEY": "a",
+            "HETZNER_S3_SECRET_KEY": "b",
+            "HETZNER_S3_ENDPOINT": "https://s3.amazonaws.com",
+        }
+
+    @property
+    def writes(self) -> int:
+        """Calls that were meant to change something."""
+        return sum(n for name, n in self.calls.items() if not name.startswith(_READS))
+
+    def client(self, name: str) -> Any:
+        """A client of the test's own, without trouble."""
+        key = (name, REGIONS["aws"])
+        if key not in self.clients:
+            self.clients[key] = boto3.client(name, region_name=REGIONS["aws"])  # type: ignore[call-overload]
+        return self.clients[key]
+
+    def adapter(self) -> Any:
+        """The provider's adapter, with its calls led here."""
+        return (_Aws if self.provider == "aws" else _Hetzner)(self)
+
+    def deployment(self, folder: Path, stack: Mapping[str, Any] | Stack, **fields: Any) -> Deployment:
+        """A deployment of the stack with states in the folder."""
+        made = stack if isinstance(stack, Stack) else loaded(stack, folder)
+        target = next(t for t in made.targets.values() if t.provider == self.provider)
+        fields = {"clock": Clock(pace=1000), **fields}
+        store = file_store(folder, Passphrase("horse"))
+        return Deployment(made, target, self.adapter(), store, self.environment, **fields)
+
+    def inventory(self) -> dict[str, list[Any]]:
+        """Everything that is there, in a form that is the same for the same stack."""
+        found = _aws_inventory(self) if self.provider == "aws" else _hetzner_inventory(self)
+        return {kind: sorted(rows, key=str) for kind, rows in sorted(found.items()) if rows}
+
+
+@contextmanager
+def cloud(provider: str, trouble: Trouble | None = None) -> Iterator[Cloud]:
+    """An empty provider."""
+    with mock_aws():
+        yield Cloud(provider, trouble or Trouble())
+
+
+def loaded(data: Mapping[str, Any], folder: Path) -> Stack:
+    """The stack, through the loader and all checks."""
+    from rehost.providers.registry import adapter
+
+    path = folder / "stack.yaml"
+    path.write_text(json.dumps(data))
+    found = load([path], environment={})
+    wrong = errors(validate(found, adapter))
+    assert found.stack is not None and not wrong, [(d.summary, d.why, d.path) for d in wrong]
+    return found.stack
+
+
+# -- calls ---------------------------------------------------------------------------------------------------
+
+
+class _Hook:
+    """Between boto3 and moto, in the place of moto's own hook: botocore asks all hooks, and it would act twice."""
+
+    def __init__(self, cloud: Cloud, client: Any) -> None:
+        self.cloud = cloud
+        client.meta.events.unregister("before-send", botocore_stubber)
+        client.meta.events.register("before-send", self)
+
+    def __call__(self, event_name: str, request: Any, **_: Any) -> Any:
+        operation = event_name.rsplit(".", 1)[-1]
+        with self.cloud.lock:
+            self.cloud.calls[operation] += 1
+            what = self.cloud.trouble.next()
+            if what == "before":
+                raise ConnectionClosedError(endpoint_url=request.url)
+            if what in ("fault", "throttled"):
+                return self._refused(request, event_name, throttled=what == "throttled")
+            answer = botocore_stubber(event_name, request)
+            if what == "after":
+                raise ReadTimeoutError(endpoint_url=request.url)
+            return answer
+
+    def _refused(self, request: Any, event_name: str, *, throttled: bool) -> AWSResponse:
+        code = ("SlowDown" if ".s3." in event_name else "Throttling") if throttled else "InternalError"
+        error = f"<Error><Code>{code}</Code><Message>not now</Message></Error>"
+        if ".ec2." in event_name:
+            error = f"<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>"
+        elif ".s3." not in event_name:
+            error = f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>"
+        after = self.cloud.trouble.retry_after
+        headers = {"Retry-After": after} if throttled and after else {}
+        raw: Any = _Raw(error.encode())
+        return AWSResponse(request.url, 503 if throttled else 500, headers, raw)
+
+
+class _Raw(io.BytesIO):
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+class _Wire(BaseAdapter):
+    """Between requests and the Hetzner stand-in."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
+        self.cloud = cloud
+
+    def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:  # type: ignore[override]
+        path = re.sub(r"/\d+", "/N", request.path_url.split("?")[0].removeprefix("/v1"))
+        with self.cloud.lock:
+            self.cloud.calls[f"{request.method} {path}"] += 1
+            what = self.cloud.trouble.next()
+            if what == "before":
+                raise requests.ConnectionError("Connection aborted.", request=request)
+            if what in ("fault", "throttled"):
+                return self._refused(request, throttled=what == "throttled")
+            environ = EnvironBuilder(
+                method=request.method, base_url="http://hcloud.invalid", path=request.path_url.split("?")[0],
+                query_string=request.path_url.partition("?")[2], headers=dict(request.headers), data=request.body,
+            ).get_environ()  # fmt: skip
+            chunks, status, headers = run_wsgi_app(self.cloud.api, environ)
+            if what == "after":
+                raise requests.ReadTimeout("Read timed out.", request=request)
+        return self._answer(request, int(status.split()[0]), dict(headers), b"".join(chunks))
+
+    def _refused(self, request: Any, *, throttled: bool) -> requests.Response:
+        code = "rate_limit_exceeded" if throttled else "server_error"
+        after = self.cloud.trouble.retry_after
+        headers = {"Retry-After": after} if throttled and after else {}
+        body = json.dumps({"error": {"code": code, "message": "not now"}}).encode()
+        return self._answer(request, 429 if throttled else 500, headers, body)
+
+    @staticmethod
+    def _answer(request: Any, status: int, headers: Mapping[str, str], body: bytes) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.request, response.url = status, request, request.url
+        response.headers.update(headers)
+        response.raw = io.BytesIO(body)
+        response._content = body
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+_CONNECTIONS: dict[str, tuple[Any, list[Any]]] = {}
+"""One for each provider, since making boto3's clients takes longer than a deployment; with what leads to a cloud."""
+
+
+class _Aws(AwsAdapter):
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
+        self.cloud = cloud
+
+    def connect(self, target: Any, environment: Any) -> Any:
+        if "aws" not in _CONNECTIONS:
+            made = super().connect(target, environment)
+            clients = [made._clients[name] for name in ("ec2", "s3", "route53", "sts")]
+            _CONNECTIONS["aws"] = made, [_Hook(self.cloud, client) for client in clients]
+        return _led_to("aws", self.cloud)
+
+
+class _Hetzner(HetznerAdapter):
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
+        self.cloud = cloud
+
+    def connect(self, target: Any, environment: Any) -> Any:
+        if "hetzner" not in _CONNECTIONS:
+            made = super().connect(target, environment)
+            wire = _Wire(self.cloud)
+            made._api._session.mount("http://hcloud.invalid", wire)
+            _CONNECTIONS["hetzner"] = made, [wire, _Hook(self.cloud, made._objects._client)]
+        return _led_to("hetzner", self.cloud)
+
+
+def _led_to(provider: str, cloud: Cloud) -> Any:
+    connection, ways = _CONNECTIONS[provider]
+    for way in ways:
+        way.cloud = cloud
+    return connection
+
+
+# -- what is there -------------------------------------------------------------------------------------------
+
+
+def _tags(row: Mapping[str, Any]) -> dict[str, str]:
+    return {t["Key"]: t["Value"] for t in row.get("Tags") or row.get("TagSet") or () if t["Key"] != "rehost-id"}
+
+
+def _aws_inventory(cloud: Cloud) -> dict[str, list[Any]]:
+    ec2 = cloud.client("ec2")
+    names: dict[str, str] = {}
+    found: dict[str, list[Any]] = {}
+
+    def rows(call: str, items: str, id_: str, **arguments: Any) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = getattr(ec2, call)(**arguments)[items]
+        for row in listed:
+            names[row[id_]] = _tags(row).get("Name", row[id_])
+        return listed
+
+    vpcs = [row for row in rows("describe_vpcs", "Vpcs", "VpcId") if not row["IsDefault"]]
+    ours = {row["VpcId"] for row in vpcs}
+    subnets = [row for row in rows("describe_subnets", "Subnets", "SubnetId") if row["VpcId"] in ours]
+    gateways = rows("describe_internet_gateways", "InternetGateways", "InternetGatewayId")
+    tables = [r for r in rows("describe_route_tables", "RouteTables", "RouteTableId") if _tags(r)]
+    groups = [
+        row
+        for row in rows("describe_security_groups", "SecurityGroups", "GroupId")
+        if row["GroupName"] != "default"
+    ]
+    instances = [
+        instance
+        for reservation in ec2.describe_instances()["Reservations"]
+        for instance in reservation["Instances"]
+        if instance["State"]["Name"] != "terminated"
+    ]
+    for instance in instances:
+        names[instance["InstanceId"]] = _tags(instance).get("Name", "")
+        names[instance.get("PublicIpAddress", "-")] = f"public address of {names[instance['InstanceId']]}"
+        names[instance["PrivateIpAddress"]] = f"private address of {names[instance['InstanceId']]}"
+    volumes = rows("describe_volumes", "Volumes", "VolumeId")
+
+    def attribute(vpc: str, name: str) -> Any:
+        return ec2.describe_vpc_attribute(VpcId=vpc, Attribute=name)[name[0].upper() + name[1:]]["Value"]
+
+    found["vpc"] = [
+        [v["CidrBlock"], _tags(v), *(attribute(v["VpcId"], f"enableDns{n}") for n in ("Support", "Hostnames"))]
+        for v in vpcs
+    ]
+    found["subnet"] = [[s["CidrBlock"], s["AvailabilityZone"], s["VpcId"], _tags(s)] for s in subnets]
+    found["gateway"] = [[[a["VpcId"] for a in g["Attachments"]], _tags(g)] for g in gateways]
+    found["table"] = [
+        [
+            t["VpcId"],
+            _tags(t),
+            sorted([r.get("DestinationCidrBlock", ""), r.get("GatewayId", "")] for r in t["Routes"]),
+            sorted(a.get("SubnetId", "") for a in t["Associations"]),
+        ]
+        for t in tables
+    ]
+    found["group"] = [[g["GroupName"], g["Description"], g["VpcId"], _tags(g)] for g in groups]
+    found["rule"] = [
+        [
+            rule["GroupId"], rule["IsEgress"], rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort"),
+            rule.get("CidrIpv4"), rule.get("CidrIpv6"), (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
+            rule.get("Description"), _tags(rule),
+        ]
+        for rule in ec2.describe_security_group_rules()["SecurityGroupRules"]
+        if rule["GroupId"] in {group["GroupId"] for group in groups}
+    ]  # fmt: skip
+    found["key"] = [[k["KeyName"], k["KeyFingerprint"], _tags(k)] for k in ec2.describe_key_pairs()["KeyPairs"]]
+    found["instance"] = [
+        [
+            i["InstanceType"], i["ImageId"], i["State"]["Name"], i["SubnetId"], i.get("KeyName"), _tags(i),
+            bool(i.get("PublicIpAddress")), sorted(g["GroupId"] for n in i["NetworkInterfaces"] for g in n["Groups"]),
+            ec2.describe_instance_attribute(InstanceId=i["InstanceId"], Attribute="userData")["UserData"],
+        ]
+        for i in instances
+    ]  # fmt: skip
+    found["volume"] = [
+        [
+            v["Size"], v["VolumeType"], v["Encrypted"], v["AvailabilityZone"], _tags(v),
+            sorted([a["InstanceId"], a["Device"]] for a in v["Attachments"]),
+        ]
+        for v in volumes
+    ]  # fmt: skip
+    route53 = cloud.client("route53")
+    for zone in route53.list_hosted_zones()["HostedZones"]:
+        tags = route53.list_tags_for_resource(ResourceType="hostedzone", ResourceId=zone["Id"].rsplit("/", 1)[-1])
+        found.setdefault("zone", []).append([zone["Name"], zone["Config"], _tags(tags["ResourceTagSet"])])
+        for row in route53.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
+            if row["Type"] not in ("SOA",):
+                values = sorted(item["Value"] for item in row["ResourceRecords"])
+                found.setdefault("record", []).append([zone["Name"], row["Name"], row["Type"], row["TTL"], values])
+    found |= _buckets(cloud)
+    return {kind: _renamed(rows_, names) for kind, rows_ in found.items()}
+
+
+def _buckets(cloud: Cloud) -> dict[str, list[Any]]:
+    s3 = cloud.client("s3")
+    found = []
+    for bucket in s3.list_buckets()["Buckets"]:
+        name = bucket["Name"]
+
+        def asked(call: str, name: str = name) -> Any:
+            try:
+                answer = getattr(s3, call)(Bucket=name)
+            except s3.exceptions.ClientError:
+                return None
+            return {k: v for k, v in answer.items() if k != "ResponseMetadata"}
+
+        tags = _tags(asked("get_bucket_tagging") or {})
+        objects = [row["Key"] for row in s3.list_objects_v2(Bucket=name).get("Contents", [])]
+        settings = [asked(f"get_{what}") for what in ("bucket_versioning", "public_access_block", "bucket_policy")]
+        found.append([name, tags, settings, objects])
+    text = re.sub(r"-[0-9a-f]{10}(?=[\"/\\])", "-N", json.dumps(found))
+    rows: list[Any] = json.loads(text)
+    return {"bucket": rows}
+
+
+def _hetzner_inventory(cloud: Cloud) -> dict[str, list[Any]]:
+    records = cloud.api.project("token").records
+    names: dict[str, str] = {}
+    for kind, rows in records.items():
+        for id_, row in rows.items():
+            names[str(id_)] = f"{kind} {row['name']}"
+            net = row.get("public_net") or {}
+            if net.get("ipv4"):
+                names[net["ipv4"]["ip"]] = f"public address of {row['name']}"
+            for part in row.get("private_net") or ():
+                names[part["ip"]] = f"private address of {row['name']}"
+    dropped = {"id", "created", "public_net", "linux_device", "private_net", "image", "server_type", "location"}
+
+    def plain(kind: str, row: Mapping[str, Any]) -> Any:
+        kept = {k: v for k, v in row.items() if k not in dropped}
+        kept["labels"] = {k: v for k, v in row["labels"].items() if k not in ("rehost-id", "rehost-deployment")}
+        for part in ("location", "server_type", "image"):
+            if part in row:
+                kept[part] = row[part]["name"]
+        if kind == "servers":
+            net = row["public_net"]
+            kept["public"] = [bool(net["ipv4"]), bool(net["ipv6"]), sorted(str(f["id"]) for f in net["firewalls"])]
+            kept["private"] = [str(part["network"]) for part in row["private_net"]]
+        if kind == "zones":
+            kept["_sets"] = [
+                [
+                    f"{s['name']} {s['type']}",
+                    s["ttl"],
+                    sorted(r["value"] for r in s["records"]),
+                    sorted(s["labels"]),
+                ]
+                for _, s in sorted(row["_sets"].items())
+            ]
+        for key in ("servers", "volumes"):
+            if isinstance(kept.get(key), list):
+                kept[key] = sorted(str(id_) for id_ in kept[key])
+        if "applied_to" in kept:
+            kept["applied_to"] = sorted(str(a["server"]["id"]) for a in kept["applied_to"])
+        return json.loads(json.dumps(kept, default=str))
+
+    found = {kind: _renamed([plain(kind, row) for row in rows.values()], names) for kind, rows in records.items()}
+    return {**found, **_buckets(cloud)}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Ids and addresses replaced by the names of what they belong to, also inside text."""
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return names.get(str(value), value)
+    if isinstance(value, str):
+        if value in names:
+            return names[value]
+        return re.sub(r"[a-z]+-[0-9a-f]{8,17}|\d+\.\d+\.\d+\.\d+(?!/)", lambda m: names.get(m[0], m[0]), value)
+    return value

@@ -1,0 +1,168 @@
+"""Random stacks over the whole model, valid for the provider that they are for."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from hypothesis import strategies as st
+
+from clouds import REGIONS
+
+NAMES = ("a", "app", "app-1", "db", "web-2", "x" * 32)
+"""Some of them look like members of a group, or are as long as a name may be."""
+ZONES = ("plaza.example", "b.plaza.example", "xn--bcher-kva.example")
+RECORD_NAMES = ("@", "www", "b", "a.b", "*", "_dmarc", "*.wild")
+PORTS = ("22", "80", "443", "8000-8100", "1-65535", "5432")
+CIDRS = ("198.51.100.0/24", "203.0.113.7/32", "203.0.113.9", "2001:db8::/32", "2001:0db8:0001::/48", "0.0.0.0/0")
+LABELS = {"role": ("web", "a.b_c-d", ""), "team": ("x", "9" * 63)}
+
+
+def public_key(number: int) -> str:
+    """An ed25519 key in OpenSSH's format; nobody has its private half."""
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes([number]) * 32
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} key-{number}"
+
+
+def _some(names: tuple[str, ...], most: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(names), max_size=most, unique=True)
+
+
+@st.composite
+def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, Any]:
+    """The data of a stack file with one target, named `here`."""
+    stack: dict[str, Any] = {
+        "stack": "plaza",
+        "targets": {"here": {"provider": provider, "region": REGIONS[provider]}},
+    }
+    if draw(st.booleans()):
+        stack["network"] = draw(_networks())
+    names = draw(_some(NAMES, groups))
+    firewalls, keys = draw(_some(NAMES, 3)), draw(_some(NAMES, 2))
+    secrets, buckets = draw(_some(NAMES, 2)), draw(_some(NAMES, 2))
+    stack["ssh_keys"] = {name: public_key(draw(st.integers(0, 3)) * 4 + n) for n, name in enumerate(keys)}
+    stack["secrets"] = {name: {"generate": 16} for name in secrets}
+    stack["buckets"] = {
+        name: {"versioning": draw(st.booleans()), "public_read": draw(st.booleans())} for name in buckets
+    }
+    servers: dict[str, Any] = {}
+    for name in names:
+        servers[name] = draw(_servers(stack, servers, firewalls, keys))
+    stack["servers"] = servers
+    stack["firewalls"] = {name: draw(_firewalls(names)) for name in firewalls}
+    members = [f"{name}-{n}" for name, s in servers.items() for n in range(1, s["count"] + 1)]
+    stack["volumes"] = {
+        name: {
+            "size": draw(st.sampled_from(["1GiB", "10GiB", "11GiB", "20GB"])),
+            "on": draw(st.sampled_from([*members, *(n for n, s in servers.items() if s["count"])])),
+            "filesystem": draw(st.sampled_from(["ext4", "xfs"])),
+        }
+        for name in (draw(_some(NAMES, 2)) if members else [])
+    }
+    public = [name for name, s in servers.items() if s["count"] and s["public"]]
+    public += [f"{name}-{servers[name]['count']}" for name in public]
+    stack["dns"] = {zone: draw(_records(zone, public, buckets)) for zone in draw(_some(ZONES, 2))}
+    return {key: value for key, value in stack.items() if value}
+
+
+@st.composite
+def _networks(draw: st.DrawFn) -> dict[str, Any]:
+    if draw(st.booleans()):
+        return {"cidr": draw(st.sampled_from(["10.0.0.0/16", "192.168.8.0/24"])), "zones": draw(st.integers(1, 3))}
+    names = draw(st.lists(st.sampled_from(["front", "back", "a", "zone-1"]), min_size=1, max_size=3, unique=True))
+    return {
+        "cidr": "10.8.0.0/16",
+        "subnets": {
+            name: {"cidr": f"10.8.{n * 16}.0/24", "zone": draw(st.integers(1, 3))} for n, name in enumerate(names)
+        },
+    }
+
+
+@st.composite
+def _servers(
+    draw: st.DrawFn, stack: dict[str, Any], before: dict[str, Any], firewalls: list[str], keys: list[str]
+) -> dict[str, Any]:
+    architecture = draw(st.sampled_from(["x86_64", "x86_64", "arm64"]))
+    texts = ["# plain\n", "# $${kept} ü €\n"]
+    texts += [f"secret=${{secrets.{name}}}\n" for name in stack["secrets"]]
+    texts += [f"bucket=${{buckets.{name}.{what}}}\n" for name in stack["buckets"] for what in ("name", "url")]
+    for name, server in before.items():
+        if server["count"]:
+            texts += [f"peer=${{servers.{name}.private_ip}} ${{servers.{name}-1.private_ip}}\n"]
+            texts += [f"peers=${{servers.{name}.private_ips}}\n"]
+            texts += [f"public=${{servers.{name}.public_ips}}\n"] if server["public"] else []
+    server: dict[str, Any] = {
+        "count": draw(st.integers(0, 2 if before else 4)),
+        "size": {
+            "cpu": draw(st.sampled_from([1, 2, 4])),
+            "memory": draw(st.sampled_from(["512MiB", "2GiB", "8GiB"])),
+            "disk": draw(st.sampled_from(["10GiB", "30GiB"])),
+        },
+        "architecture": architecture,
+        "image": draw(st.sampled_from(["debian-12", "ubuntu-24.04"])),
+        "public": draw(st.booleans()),
+        "ssh_keys": draw(st.lists(st.sampled_from(keys), max_size=2, unique=True)) if keys else [],
+        "firewalls": draw(st.lists(st.sampled_from(firewalls), max_size=3, unique=True)) if firewalls else [],
+        "labels": draw(
+            st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in LABELS.items()})
+        ),
+        "user_data": "".join(draw(st.lists(st.sampled_from(texts), max_size=3))),
+    }
+    subnets = list((stack.get("network") or {}).get("subnets", {}))
+    if subnets and draw(st.booleans()):
+        server["subnet"] = draw(st.sampled_from(subnets))
+    return server
+
+
+@st.composite
+def _firewalls(draw: st.DrawFn, groups: list[str]) -> dict[str, Any]:
+    peers = ["anywhere", *CIDRS, *(f"servers.{name}" for name in groups)]
+
+    @st.composite
+    def rule(draw: st.DrawFn, key: str) -> dict[str, Any]:
+        made: dict[str, Any] = {"protocol": draw(st.sampled_from(["tcp", "udp", "icmp", "any"]))}
+        if made["protocol"] in ("tcp", "udp"):
+            made["ports"] = draw(st.lists(st.sampled_from(PORTS), max_size=2, unique=True))
+        chosen = draw(st.lists(st.sampled_from(peers), min_size=1, max_size=3, unique=True))
+        if draw(st.booleans()):
+            made[key] = chosen[0] if len(chosen) == 1 else chosen
+        if draw(st.booleans()):
+            made["description"] = "why it is open"
+        return made
+
+    return {
+        "ingress": draw(st.lists(rule("from"), max_size=3)),
+        "egress": draw(st.lists(rule("to"), max_size=2)),
+    }
+
+
+@st.composite
+def _records(draw: st.DrawFn, zone: str, public: list[str], buckets: list[str]) -> list[dict[str, Any]]:
+    values: dict[str, st.SearchStrategy[Any]] = {
+        "a": st.sampled_from(["192.0.2.1", ["192.0.2.1", "192.0.2.2"]]),
+        "aaaa": st.sampled_from(["2001:db8::1", "2001:0db8:0::2"]),
+        "mx": st.sampled_from([["10 mail.plaza.example", "20 mx.plaza.example."]]),
+        "txt": st.sampled_from(['v=1; say "hello"', "v=spf1 -all", "x" * 300, '"quoted already"', "back\\slash"]),
+        "caa": st.sampled_from(['0 issue "letsencrypt.org"']),
+        "srv": st.sampled_from(["10 60 5060 sip.plaza.example"]),
+        "ns": st.sampled_from([["ns1.plaza.example.", "ns2.plaza.example."]]),
+        "cname": st.sampled_from(["plaza.example", "other.example."]),
+    }
+    if buckets:
+        values["txt"] |= st.sampled_from([f"bucket ${{buckets.{buckets[0]}.name}}"])
+    records: list[dict[str, Any]] = []
+    seen: dict[str, set[str]] = {}
+    for name in draw(st.lists(st.sampled_from(RECORD_NAMES), max_size=5)):
+        taken = seen.setdefault(name, set())
+        kind = draw(st.sampled_from([*values, *(["to"] * 3 if public else [])]))
+        type_ = "a" if kind == "to" else kind
+        apex = name == "@" and kind in ("cname", "ns")
+        if type_ in taken or apex or (taken and "cname" in (*taken, type_)):
+            continue
+        taken.add(type_)
+        value = f"servers.{draw(st.sampled_from(public))}" if kind == "to" else draw(values[kind])
+        record = {"name": name, kind: value}
+        if draw(st.booleans()):
+            record["ttl"] = draw(st.sampled_from([60, 300, 86400]))
+        records.append(record)
+    return records
