@@ -1,7 +1,7 @@
 """The stand-ins inside the test's own process: no sockets, no waiting, and every call can be made to go wrong.
 
-`inventory` asks the stand-in itself, not rehost's state, and leaves out what differs between two deployments of the
-same stack: ids, addresses, times, the deployment's mark.
+`inventory` asks the stand-in itself, not rehost's state, and leaves out what differs between two deployments of
+the same stack: ids, addresses, times, the deployment's mark.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import requests
@@ -39,6 +40,9 @@ from rehost.stacks.validate import errors, validate
 
 REGIONS = {"aws": "eu-central-1", "hetzner": "fsn1"}
 _READS = ("Describe", "Get", "List", "Head", "GET ")
+
+
+_CLIENTS: dict[str, Any] = {}
 
 
 @dataclass
@@ -79,7 +83,6 @@ class Cloud:
         default_factory=lambda: HcloudApi({"token": "plaza"}, action_seconds=0, rate_limit=10**9)
     )
     lock: threading.RLock = field(default_factory=threading.RLock)
-    clients: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -100,10 +103,10 @@ class Cloud:
 
     def client(self, name: str) -> Any:
         """A client of the test's own, without trouble."""
-        key = (name, REGIONS["aws"])
-        if key not in self.clients:
-            self.clients[key] = boto3.client(name, region_name=REGIONS["aws"])  # type: ignore[call-overload]
-        return self.clients[key]
+        if name not in _CLIENTS:
+            make: Any = boto3.client
+            _CLIENTS[name] = make(name, region_name=REGIONS["aws"])
+        return _CLIENTS[name]
 
     def adapter(self) -> Any:
         """The provider's adapter, with its calls led here."""
@@ -126,7 +129,8 @@ class Cloud:
 @contextmanager
 def cloud(provider: str, trouble: Trouble | None = None) -> Iterator[Cloud]:
     """An empty provider."""
-    with mock_aws():
+    # Keys are derived in one round instead of a million: what is proven here is not the cipher.
+    with mock_aws(), patch("rehost.stacks.state.crypt._ROUNDS", 1):
         yield Cloud(provider, trouble or Trouble())
 
 
@@ -231,7 +235,7 @@ class _Wire(BaseAdapter):
 
 
 _CONNECTIONS: dict[str, tuple[Any, list[Any]]] = {}
-"""One for each provider, since making boto3's clients takes longer than a deployment; with what leads to a cloud."""
+"""One for each provider, since making clients takes longer than a deployment; with what leads to a cloud."""
 
 
 class _Aws(AwsAdapter):
@@ -340,7 +344,8 @@ def _aws_inventory(cloud: Cloud) -> dict[str, list[Any]]:
     found["instance"] = [
         [
             i["InstanceType"], i["ImageId"], i["State"]["Name"], i["SubnetId"], i.get("KeyName"), _tags(i),
-            bool(i.get("PublicIpAddress")), sorted(g["GroupId"] for n in i["NetworkInterfaces"] for g in n["Groups"]),
+            bool(i.get("PublicIpAddress")),
+            sorted(g["GroupId"] for n in i["NetworkInterfaces"] for g in n["Groups"]),
             ec2.describe_instance_attribute(InstanceId=i["InstanceId"], Attribute="userData")["UserData"],
         ]
         for i in instances

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from hypothesis import strategies as st
-
 from clouds import REGIONS
+from hypothesis import strategies as st
 
 NAMES = ("a", "app", "app-1", "db", "web-2", "x" * 32)
 """Some of them look like members of a group, or are as long as a name may be."""

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clouds import Cloud, cloud, loaded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from clouds import Cloud, cloud, loaded
-from rehost.stacks.plan import Plan, Wishes
 from strategies import random_stacks
+
+from rehost.stacks.plan import Plan, Wishes
 
 RELAXED = settings(
     deadline=None,

@@ -291,7 +291,7 @@ class AwsLowering:
 
 
 def unquoted(text: str) -> str:
-    """A TXT value without the quotes that it is sent in, as the official provider writes it; what has none is left."""
+    """A TXT value without the quotes that it is sent in, as the official provider has it; others stay."""
     pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', text) if text.startswith('"') else []
     return re.sub(r"\\(.)", r"\1", "".join(pieces)) if pieces else text
 
