@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 NAMES = ("a", "app", "app-1", "db", "web-2", "x" * 32)
 """Some of them look like members of a group, or are as long as a name may be."""
-ZONES = ("plaza.example", "b.plaza.example", "xn--bcher-kva.example")
+ZONES = {
+    "aws": ("plaza.example", "b.plaza.example", "xn--bcher-kva.example"),
+    "hetzner": ("plaza.example", "plaza.co.uk", "xn--bcher-kva.example"),
+}
 RECORD_NAMES = ("@", "www", "b", "a.b", "*", "_dmarc", "*.wild")
 PORTS = ("22", "80", "443", "8000-8100", "1-65535", "5432")
 CIDRS = ("198.51.100.0/24", "203.0.113.7/32", "203.0.113.9", "2001:db8::/32", "2001:0db8:0001::/48", "0.0.0.0/0")
@@ -60,7 +63,7 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     }
     public = [name for name, s in servers.items() if s["count"] and s["public"]]
     public += [f"{name}-{servers[name]['count']}" for name in public]
-    stack["dns"] = {zone: draw(_records(zone, public, buckets)) for zone in draw(_some(ZONES, 2))}
+    stack["dns"] = {zone: draw(_records(zone, public, buckets)) for zone in draw(_some(ZONES[provider], 2))}
     return {key: value for key, value in stack.items() if value}
 
 

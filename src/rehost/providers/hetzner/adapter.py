@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _ARCHITECTURES = {"x86_64": "x86", "arm64": "arm"}
 _GIB = 1024**3
+_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "net", "or", "org"})
+"""Second labels below country codes under which domains are registered (co.uk)."""
+_LABEL = re.compile(r"(|[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)\Z")
 
 
 def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
@@ -171,8 +175,27 @@ def _diagnose(adapter: HetznerAdapter, stack: Stack, target: Target) -> Iterator
         yield Diagnostic(
             "cidr-size", f"{stack.network.cidr} is too small", "a network has at least a /24", path=("network",)
         )
+    for zone in stack.dns:
+        parts = zone.split(".")
+        if len(parts) > 2 and not (len(parts) == 3 and len(parts[2]) == 2 and parts[1] in _SECOND_LEVEL):
+            yield Diagnostic(
+                "zone",
+                f"{zone} can't be a zone of its own",
+                "Hetzner takes zones of registered domains only",
+                f"put its records into the zone of the domain, named below it ({parts[0]})",
+                ("dns", zone),
+            )
     for name, server in stack.servers.items():
         here: tuple[str | int, ...] = ("servers", name)
+        for key, value in server.labels.items():
+            if not _LABEL.match(key.rpartition("/")[2]) or not _LABEL.match(value):
+                yield Diagnostic(
+                    "label",
+                    f"{key}: {value} can't be a label",
+                    "labels are at most 63 letters, digits, dots, dashes and underscores, and begin and end with one "
+                    "of the first two",
+                    path=(*here, "labels", key),
+                )
         names = {image for image, architecture in catalog.images()}
         if server.image not in names:
             fix = _near(server.image, names)

@@ -77,8 +77,8 @@ class Network(Component):
 
 
 def _canonical(peer: str) -> str:
-    """An address range as providers write it back (`203.0.113.9` is `203.0.113.9/32`): another way to write it would
-    be a difference forever. What is no range is left as it is, for validation to name."""
+    """An address range as providers write it back (`203.0.113.9` is `203.0.113.9/32`): another way to write it
+    would be a difference forever. What is no range is left as it is, for validation to name."""
     try:
         return str(ip_network(peer))
     except ValueError:
