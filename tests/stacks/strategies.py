@@ -39,7 +39,7 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     }
     if draw(st.booleans()):
         stack["network"] = draw(_networks())
-    names = draw(_some(NAMES, groups))
+    names = draw(_some(tuple(name for name in NAMES if name != "app-1"), groups))
     firewalls, keys = draw(_some(NAMES, 3)), draw(_some(NAMES, 2))
     secrets, buckets = draw(_some(NAMES, 2)), draw(_some(NAMES, 2))
     stack["ssh_keys"] = {name: public_key(draw(st.integers(0, 3)) * 4 + n) for n, name in enumerate(keys)}
