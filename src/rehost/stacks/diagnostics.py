@@ -122,5 +122,6 @@ TITLES = {
     "volume-size": "A target has no volumes of this size",
     "volumes": "A server has more volumes than a target allows",
     "yaml": "The file is not valid YAML",
+    "zone": "A target does not take this zone",
 }
 """What each code means, in a line: for tools that list rules."""

@@ -238,6 +238,11 @@ class Adapter(Protocol):
     anchor: str | None
     """Type token of the anchor resource, for providers that can't name their account."""
     currency: str
+    options: Mapping[str, str]
+    """What a target may say beside provider and region, each with a line for people."""
+
+    def regions(self) -> Sequence[str]:
+        """Regions that are known without asking the provider; the usual one first."""
 
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""

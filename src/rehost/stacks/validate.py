@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_network
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.load import Loaded
-from rehost.stacks.model import Rule, Stack
+from rehost.stacks.model import Rule, Stack, Target
 from rehost.stacks.ports import Adapter
 from rehost.stacks.records import check_name, check_value
 from rehost.stacks.references import check_cycles, check_texts, references
@@ -36,13 +36,27 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
             except InvalidInput as error:
                 found.append(_placed(Diagnostic("provider", error.summary, error.why, error.fix, path), loaded))
                 continue
-            found += [_at_target(d, loaded, target.name) for d in adapter.diagnose(loaded.partial, target)]
+            said = [*_options(adapter, target), *adapter.diagnose(loaded.partial, target)]
+            found += [_at_target(d, loaded, target.name) for d in said]
     return sorted(dict.fromkeys(found), key=lambda d: (d.span.file, d.span.line, d.span.column))
 
 
 def errors(found: list[Diagnostic]) -> list[Diagnostic]:
     """Those that stop."""
     return [diagnostic for diagnostic in found if diagnostic.severity is Severity.ERROR]
+
+
+def _options(adapter: Adapter, target: Target) -> Iterator[Diagnostic]:
+    for option, value in target.options.items():
+        path: PathKey = ("targets", target.name, option)
+        if option not in adapter.options:
+            known = ["provider", "region", *adapter.options]
+            why = f"a target at {adapter.title} has {', '.join(known)}"
+            yield Diagnostic(
+                "option", f"the option {option!r} is not known", why, did_you_mean(option, known), path
+            )
+        elif not isinstance(value, str) or not value:
+            yield Diagnostic("option", f"{option} has to be text", adapter.options[option], path=path)
 
 
 def _placed(diagnostic: Diagnostic, loaded: Loaded) -> Diagnostic:
@@ -167,8 +181,9 @@ class _Checks:
                         "ambiguous-name",
                         f"{name!r} is also the name of a server of the group {other!r}",
                         f"the servers of {other} are called {other}-1, {other}-2 and so on",
-                        "rename one of the two groups",
+                        f"{name!r} means the group; rename one of the two to name that server",
                         path,
+                        severity=Severity.WARNING,
                     )
 
     def _volumes(self) -> Iterator[Diagnostic]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rehost.providers.aws.catalog import CATALOG
+from rehost.providers.aws.diagnose import diagnose
 from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import INSTANCE, VOLUME, AwsLowering
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
-from rehost.stacks.diagnostics import Diagnostic, Severity
+from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, is_unknown
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Stack, Target, show_size
@@ -61,6 +61,8 @@ CONDITIONS: dict[str, Condition] = {
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule,
 }
 
+OPTIONS = {"profile": "The profile in AWS's own configuration files that holds the credentials."}
+
 
 @dataclass
 class AwsAdapter(BaseAdapter):
@@ -73,10 +75,15 @@ class AwsAdapter(BaseAdapter):
     parallel: int = 16
     anchor: str | None = None
     currency: str = "USD"
+    options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+
+    def regions(self) -> Sequence[str]:
+        """Regions that the catalog covers."""
+        return CATALOG.regions
 
     def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
-        """What AWS will not accept. Limits: EC2, VPC and Route 53 user guides, as in data/kinds.json."""
-        return list(_diagnose(stack, target))
+        """What AWS will not accept."""
+        return list(diagnose(stack, target, lambda size: bool(self.offers(Need("", "server_type", size), target))))
 
     def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
         """What is not simply native here."""
@@ -156,86 +163,6 @@ def _fits(type_: Mapping[str, Any], need: Need) -> bool:
         and type_["memory_mib"] * _MIB >= parse_size(need.requirement["memory"])
         and type_["arch"] == need.requirement["architecture"]
     )
-
-
-def _diagnose(stack: Stack, target: Target) -> Iterator[Diagnostic]:
-    path: tuple[str | int, ...] = ("targets", target.name)
-    if not target.region:
-        yield Diagnostic("region", "the target names no region", fix="add region: eu-central-1", path=path)
-        return
-    if target.region not in CATALOG.regions:
-        near = difflib.get_close_matches(target.region, CATALOG.regions, n=1)
-        yield Diagnostic(
-            "region",
-            f"the catalog has no region {target.region!r}",
-            fix=f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(CATALOG.regions)}",
-            path=(*path, "region"),
-        )
-        return
-    if stack.network:
-        for where, cidr in [("network", stack.network.cidr), *((n, s.cidr) for n, s in stack.subnets().items())]:
-            if not 16 <= cidr.prefixlen <= 28:
-                yield Diagnostic(
-                    "cidr-size",
-                    f"{where}: {cidr} is of a size that AWS does not take",
-                    "networks and subnets have between /16 and /28",
-                    "choose another prefix length",
-                    ("network",),
-                )
-    for name, server in stack.servers.items():
-        here: tuple[str | int, ...] = ("servers", name)
-        if server.image not in CATALOG.images:
-            near = difflib.get_close_matches(server.image, CATALOG.images, n=1)
-            choices = ", ".join(CATALOG.images)
-            fix = f"did you mean {near[0]!r}?" if near else f"use one of {choices}"
-            yield Diagnostic("image", f"there is no image {server.image!r}", fix=fix, path=(*here, "image"))
-        size = {
-            "cpu": server.size.cpu,
-            "memory": show_size(server.size.memory),
-            "architecture": server.architecture,
-        }
-        if not AwsAdapter().offers(Need("", "server_type", size), target):
-            yield Diagnostic(
-                "size",
-                f"no type of the region {target.region} has {size['cpu']} vCPU and {size['memory']}",
-                fix="ask for less",
-                path=(*here, "size"),
-            )
-        if len(server.user_data.encode()) > 16384:
-            yield Diagnostic(
-                "user-data",
-                "user_data is longer than 16 KB",
-                "EC2 takes no more",
-                "load the rest at boot",
-                (*here, "user_data"),
-            )
-        if len(server.ssh_keys) > 1:
-            yield Diagnostic(
-                "ssh-keys",
-                "EC2 puts one SSH key on a server; the others are left out",
-                fix="add further keys in user_data",
-                path=(*here, "ssh_keys"),
-                severity=Severity.WARNING,
-            )
-        for key, value in server.labels.items():
-            if key.lower().startswith("aws:") or len(key) > 128 or len(value) > 256:
-                yield Diagnostic(
-                    "label",
-                    f"the label {key!r} can't be a tag",
-                    "tags are at most 128 and 256 characters and don't start with aws:",
-                    path=(*here, "labels", key),
-                )
-    for name, firewall in stack.firewalls.items():
-        for way, rules in (("ingress", firewall.ingress), ("egress", firewall.egress)):
-            count = sum(max(1, len(rule.ranges())) * len(rule.peers) for rule in rules)
-            if count > 60:
-                yield Diagnostic(
-                    "rules",
-                    f"{count} rules are more than a security group holds",
-                    "the quota is 60 in each direction",
-                    "use ranges",
-                    ("firewalls", name, way),
-                )
 
 
 ADAPTER = AwsAdapter()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner.diagnose import diagnose
 from rehost.providers.hetzner.fits import fits
 from rehost.providers.hetzner.lower import ANCHOR, SERVER, VOLUME, HetznerLowering
-from rehost.stacks.diagnostics import Diagnostic, Severity
+from rehost.providers.limits import size_of
+from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, is_unknown
 from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Server, Stack, Target, parse_size, show_size
+from rehost.stacks.model import Stack, Target, parse_size
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Change, Need
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 _ARCHITECTURES = {"x86_64": "x86", "arm64": "arm"}
 _GIB = 1024**3
-_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "net", "or", "org"})
-"""Second labels below country codes under which domains are registered (co.uk)."""
-_LABEL = re.compile(r"(|[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)\Z")
 
 
 def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
@@ -50,6 +47,8 @@ def _server(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
 
 CONDITIONS: dict[str, Condition] = {VOLUME: _volume, SERVER: _server}
 
+OPTIONS = {"object_storage_location": "The location of the buckets, where the region has no object storage."}
+
 
 @dataclass
 class HetznerAdapter(BaseAdapter):
@@ -62,10 +61,15 @@ class HetznerAdapter(BaseAdapter):
     parallel: int = 12
     anchor: str | None = ANCHOR
     currency: str = "EUR"
+    options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+
+    def regions(self) -> Sequence[str]:
+        """Locations."""
+        return list(catalog.locations())
 
     def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
-        """What Hetzner will not accept. Limits: Cloud API reference, as in data/kinds.json."""
-        return list(_diagnose(self, stack, target))
+        """What Hetzner will not accept."""
+        return list(diagnose(stack, target, lambda size: bool(self.offers(Need("", "server_type", size), target))))
 
     def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
         """What is not simply native here."""
@@ -75,7 +79,7 @@ class HetznerAdapter(BaseAdapter):
         """Type and image of each server group."""
         needs: list[Need] = []
         for name, server in stack.servers.items():
-            needs.append(Need(f"servers.{name}.type", "server_type", _size(server)))
+            needs.append(Need(f"servers.{name}.type", "server_type", size_of(server)))
             image = {"image": server.image, "architecture": server.architecture}
             needs.append(Need(f"servers.{name}.image", "image", image))
         return needs
@@ -129,15 +133,6 @@ class HetznerAdapter(BaseAdapter):
         return HetznerConnection(target, environment, self.book)
 
 
-def _size(server: Server) -> dict[str, Any]:
-    return {
-        "cpu": server.size.cpu,
-        "memory": show_size(server.size.memory),
-        "disk": show_size(server.size.disk),
-        "architecture": server.architecture,
-    }
-
-
 def _fits(row: Mapping[str, Any], need: Need) -> bool:
     asked = need.requirement
     return bool(
@@ -146,80 +141,6 @@ def _fits(row: Mapping[str, Any], need: Need) -> bool:
         and row["disk_gb"] * 10**9 >= parse_size(asked["disk"])
         and row["architecture"] == _ARCHITECTURES[asked["architecture"]]
     )
-
-
-def _near(word: str, choices: Iterable[str]) -> str:
-    known = sorted(choices)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
-
-
-def _diagnose(adapter: HetznerAdapter, stack: Stack, target: Target) -> Iterator[Diagnostic]:
-    path: tuple[str | int, ...] = ("targets", target.name)
-    places = catalog.locations()
-    if target.region not in places:
-        summary = f"there is no location {target.region!r}" if target.region else "the target names no region"
-        yield Diagnostic("region", summary, fix=_near(target.region, places), path=(*path, "region"))
-        return
-    storage = str(target.options.get("object_storage_location") or target.region)
-    if stack.buckets and not places.get(storage, {}).get("object_storage"):
-        have = ", ".join(name for name, row in places.items() if row["object_storage"])
-        yield Diagnostic(
-            "object-storage",
-            f"there is no object storage in {storage}",
-            f"buckets can be in {have}",
-            "add object_storage_location to the target",
-            path,
-        )
-    if stack.network and stack.network.cidr.prefixlen > 24:
-        yield Diagnostic(
-            "cidr-size", f"{stack.network.cidr} is too small", "a network has at least a /24", path=("network",)
-        )
-    for zone in stack.dns:
-        parts = zone.split(".")
-        if len(parts) > 2 and not (len(parts) == 3 and len(parts[2]) == 2 and parts[1] in _SECOND_LEVEL):
-            yield Diagnostic(
-                "zone",
-                f"{zone} can't be a zone of its own",
-                "Hetzner takes zones of registered domains only",
-                f"put its records into the zone of the domain, named below it ({parts[0]})",
-                ("dns", zone),
-            )
-    for name, server in stack.servers.items():
-        here: tuple[str | int, ...] = ("servers", name)
-        for key, value in server.labels.items():
-            if not _LABEL.match(key.rpartition("/")[2]) or not _LABEL.match(value):
-                yield Diagnostic(
-                    "label",
-                    f"{key}: {value} can't be a label",
-                    "labels are at most 63 letters, digits, dots, dashes and underscores, and begin and end with one "
-                    "of the first two",
-                    path=(*here, "labels", key),
-                )
-        names = {image for image, architecture in catalog.images()}
-        if server.image not in names:
-            fix = _near(server.image, names)
-            yield Diagnostic("image", f"there is no image {server.image!r}", fix=fix, path=(*here, "image"))
-        if not adapter.offers(Need("", "server_type", _size(server)), target):
-            summary = f"no server type in {target.region} has what servers.{name} needs"
-            yield Diagnostic("size", summary, fix="ask for less, or choose another location", path=(*here, "size"))
-        if len(server.user_data.encode()) > 32768:
-            yield Diagnostic("user-data", "user_data is longer than 32 KiB", path=(*here, "user_data"))
-        if len(server.firewalls) > 5:
-            yield Diagnostic("firewalls", "a server has at most 5 firewalls", path=(*here, "firewalls"))
-    for name, firewall in stack.firewalls.items():
-        for rule in firewall.ingress:
-            for peer in rule.peers:
-                group = stack.servers.get(peer.removeprefix("servers."))
-                if peer.startswith("servers.") and group is not None and not group.public:
-                    yield Diagnostic(
-                        "private-traffic",
-                        f"traffic from {peer} is not filtered here",
-                        "Hetzner's firewalls stand before the public interface only",
-                        "filter on the servers themselves where it matters",
-                        ("firewalls", name),
-                        severity=Severity.NOTE,
-                    )
 
 
 ADAPTER = HetznerAdapter()

@@ -36,6 +36,11 @@ class MemoryAdapter(BaseAdapter):
     parallel: int = 16
     anchor: str | None = None
     currency: str = "EUR"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def regions(self) -> Sequence[str]:
+        """Any will do."""
+        return ("here",)
 
     def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
         """Everything is accepted here."""
