@@ -243,6 +243,16 @@ def open_state(
     return open_store(where or None, beside.resolve(), passphrase, environment, sandbox=sandbox)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file of the user's own. Raises RehostError."""
+    from rehost.stacks.errors import RehostError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RehostError(f"{path} can't be written", why=str(error), fix="name another file") from error
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner reads. Raises RehostError."""
     from rehost.stacks.errors import RehostError

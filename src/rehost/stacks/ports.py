@@ -238,6 +238,8 @@ class Adapter(Protocol):
     anchor: str | None
     """Type token of the anchor resource, for providers that can't name their account."""
     currency: str
+    account: bool
+    """Whether it takes an account somewhere; False for what runs in this process."""
     options: Mapping[str, str]
     """What a target may say beside provider and region, each with a line for people."""
 

@@ -75,6 +75,7 @@ class AwsAdapter(BaseAdapter):
     parallel: int = 16
     anchor: str | None = None
     currency: str = "USD"
+    account: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
 
     def regions(self) -> Sequence[str]:

@@ -61,6 +61,7 @@ class HetznerAdapter(BaseAdapter):
     parallel: int = 12
     anchor: str | None = ANCHOR
     currency: str = "EUR"
+    account: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
 
     def regions(self) -> Sequence[str]:

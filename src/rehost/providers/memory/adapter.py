@@ -36,6 +36,7 @@ class MemoryAdapter(BaseAdapter):
     parallel: int = 16
     anchor: str | None = None
     currency: str = "EUR"
+    account: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
     def regions(self) -> Sequence[str]:

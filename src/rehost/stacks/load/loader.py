@@ -56,6 +56,16 @@ def load(
     return loaded
 
 
+def load_text(text: str, name: str, *, environment: Mapping[str, str] | None = None) -> Loaded:
+    """The stack of a YAML text; `name` is what findings call it. Never raises for anything in it."""
+    loaded = Loaded(file=name, sources={name: text})
+    tree, loaded.diagnostics = parse_yaml(text, name)
+    if tree is not None:
+        tree = substitute(settled(tree), os.environ if environment is None else environment, loaded.diagnostics)
+        build(tree, loaded)
+    return loaded
+
+
 def _read(path: Path, loaded: Loaded, overlay: bool) -> Placed | None:
     name = shown_name(path)
     raw = read_bytes(path)
