@@ -31,7 +31,9 @@ def bucket_names(stack: Stack) -> Iterator[Diagnostic]:
             )
         if real.startswith(_RESERVED):
             why = f"the real name is {real}-..., and S3 reserves names that start with {', '.join(_RESERVED)}"
-            yield Diagnostic("name", "the bucket's name can't be had", why, "rename the stack", ("stack",))
+            yield Diagnostic(
+                "reserved-name", "the bucket's name can't be had", why, "rename the stack", ("stack",)
+            )
 
 
 def size_of(server: Server) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from rehost.stacks.diagnostics import did_you_mean
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.ports import Adapter
 
@@ -29,7 +30,7 @@ def adapter(name: str) -> Adapter:
     else:
         points = [point for point in entry_points(group="rehost.providers") if point.name == name]
         if not points:
-            raise InvalidInput(f"there is no provider {name!r}", fix=f"use one of {', '.join(names())}")
+            raise InvalidInput(f"there is no provider {name!r}", fix=did_you_mean(name, names()))
         found = points[0].load()
     made: Adapter = found
     return made

@@ -49,8 +49,8 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if not near:
         near = [choice for choice in known if choice == word.lower()][:1]
-    if near:
-        return f"did you mean {near[0]!r}?"
+    if near or len(known) == 1:
+        return f"did you mean {(near or known)[0]!r}?"
     return f"use one of {', '.join(known)}" if known else ""
 
 
@@ -81,7 +81,7 @@ TITLES = {
     "no-mapping": "The file is not a mapping",
     "no-stack": "The program builds no stack",
     "not-yet": "A kind of component that this version does not deploy",
-    "number": "A number can't be used",
+    "number": "A number is not a number that can be used",
     "object-storage": "A target has no object storage in this place",
     "option": "A target's provider does not know this option",
     "outside": "A subnet is outside its network",
@@ -100,6 +100,7 @@ TITLES = {
     "reference": "A reference leads to nothing",
     "region": "A target's provider has no such region",
     "repeated": "Something is named twice",
+    "reserved-name": "A target reserves this name",
     "rule-direction": "A firewall rule has the key of the other direction",
     "rules": "A firewall has more rules than a target allows",
     "servers": "There are more servers than a target allows",

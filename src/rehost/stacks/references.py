@@ -54,6 +54,8 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     if loaded.tree is not None:
         for path, text in _texts(loaded.tree, ()):
             for address in references(text) if "$" in text else ():
+                if ENV.fullmatch(f"${{{address}}}"):
+                    continue
                 if not accepts(path):
                     fix = "write the value itself; ${env.NAME} works everywhere"
                     why = "references work in user_data, the values of records and checks"
@@ -86,8 +88,6 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
             yield Diagnostic("reference", "the stack names no network", "${network.cidr} is its range", fix, path)
         return
     family, _, rest = address.partition(".")
-    if ENV.fullmatch(f"${{{address}}}"):
-        return
     if family == "env":
         fix = "write ${env.NAME} or ${env.NAME:-default}"
         yield Diagnostic("reference", f"${{{address}}} names no environment variable", fix=fix, path=path)

@@ -37,7 +37,7 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
                 found.append(_placed(Diagnostic("provider", error.summary, error.why, error.fix, path), loaded))
                 continue
             said = [*_options(adapter, target), *adapter.diagnose(loaded.partial, target)]
-            found += [_at_target(d, loaded, target.name) for d in said]
+            found += [_at_target(d, loaded, target.name) for d in said if not _doubtful(d, loaded)]
     return sorted(dict.fromkeys(found), key=lambda d: (d.span.file, d.span.line, d.span.column))
 
 
@@ -57,6 +57,12 @@ def _options(adapter: Adapter, target: Target) -> Iterator[Diagnostic]:
             )
         elif not isinstance(value, str) or not value:
             yield Diagnostic("option", f"{option} has to be text", adapter.options[option], path=path)
+
+
+def _doubtful(diagnostic: Diagnostic, loaded: Loaded) -> bool:
+    """Whether a remark is about a component of which a part was left out: it may rest on a default."""
+    about = loaded.address(diagnostic.path)[:2]
+    return diagnostic.severity is not Severity.ERROR and any(path[:2] == about for path in loaded.left_out)
 
 
 def _placed(diagnostic: Diagnostic, loaded: Loaded) -> Diagnostic:

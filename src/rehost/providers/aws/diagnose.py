@@ -40,7 +40,9 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
         yield Diagnostic("region", f"the catalog has no region {target.region!r}", "", fix, (*path, "region"))
     if stack.stack == "sg" or stack.stack.startswith("sg-"):
         why = "names of security groups would start with sg-, which AWS reserves"
-        yield Diagnostic("name", f"the stack can't be called {stack.stack}", why, "rename the stack", ("stack",))
+        yield Diagnostic(
+            "reserved-name", f"the stack can't be called {stack.stack}", why, "rename the stack", ("stack",)
+        )
     if stack.network:
         yield from _network(stack.network)
     for name, server in stack.servers.items():
@@ -144,7 +146,7 @@ def _volumes(stack: Stack) -> Iterator[Diagnostic]:
             yield Diagnostic("volume-size", "the volume is too large", why, "use several", (*path, "size"))
         members = stack.server_named(volume.on)
         used.update(members)
-        if any(used[member] > _DEVICES for member in members):
+        if any(used[member] == _DEVICES + 1 for member in members):
             why = f"a server has device names for {_DEVICES}"
             yield Diagnostic(
                 "volumes", "there are too many volumes on one server", why, "use fewer", (*path, "on")

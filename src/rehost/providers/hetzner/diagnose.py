@@ -181,7 +181,7 @@ def _volumes(stack: Stack) -> Iterator[Diagnostic]:
             fix = f"shorten the name of the volume or of the stack by {len(longest) - _VOLUME_NAME}"
             yield Diagnostic("name-length", "the volumes' names would be too long", why, fix, path)
         used.update(members)
-        if any(used[member] > _VOLUMES for member in members):
+        if any(used[member] == _VOLUMES + 1 for member in members):
             why = f"a server has at most {_VOLUMES}"
             yield Diagnostic(
                 "volumes", "there are too many volumes on one server", why, "use fewer", (*path, "on")

@@ -42,6 +42,9 @@ def _normal(tree: Placed, kind: Any) -> Placed:
     """Without `x-` keys; nothing where a component, a mapping or a list may be is an empty one."""
     value: Any = tree.value
     origin = get_origin(kind)
+    if kind is int and isinstance(value, bool):
+        # For pydantic, true is also the number 1.
+        return replace(tree, value=str(value).lower())
     if value is None:
         empty: Any = {} if origin is dict else [] if origin is tuple else None
         if empty is None and shape.is_component(kind) and kind is not Stack:
@@ -120,6 +123,7 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
     left_out: set[PathKey] = set()
     kept: dict[PathKey, tuple[int, ...]] = {}
     loaded.kept = kept
+    told = {found.path for found in loaded.diagnostics if found.path}
     targets = data.get("targets")
     for name, target in targets.items() if isinstance(targets, dict) else ():
         if isinstance(target, dict) and "name" in target:
@@ -138,7 +142,7 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
             for found in error.errors(include_url=False):
                 current = _existing(data, tuple(step for step in found["loc"] if step != "[key]"))
                 path = loaded.address(tuple(step for step in found["loc"] if step != "[key]"))
-                if not any(known[: len(path)] == path for known in left_out):
+                if path not in told and not any(known[: len(path)] == path for known in left_out):
                     loaded.diagnostics.append(_told(found, path, loaded))
                 left_out.add(path)
                 if found["type"] == "missing" and len(current) == len(found["loc"]) - 1:

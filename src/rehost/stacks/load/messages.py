@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from typing import Any, get_args, get_origin
 
 from rehost.stacks.diagnostics import PathKey, did_you_mean
@@ -20,8 +21,21 @@ _WORDS = {
     "list": "has to be a list",
 }
 _BOUNDS = {
+    "greater_than": ("gt", "has to be more than"),
     "greater_than_equal": ("ge", "has to be at least"),
     "less_than_equal": ("le", "can be at most"),
+}
+_SYNONYMS = {
+    "amd64": "x86_64",
+    "x86-64": "x86_64",
+    "x64": "x86_64",
+    "x86": "x86_64",
+    "aarch64": "arm64",
+    "arm": "arm64",
+}
+_FORMS = {
+    "http": ("an address starts with http:// or https://", "write for example https://plaza.example/healthz"),
+    "from_env": ("a variable's name has letters, digits and _", "write for example SMTP_PASSWORD"),
 }
 NAME_RULE = "names are lower-case letters, digits and dashes, start with a letter, and are at most 32 long"
 
@@ -38,9 +52,12 @@ def described(found: Any, path: PathKey) -> tuple[str, str, str]:
         return f"{where} {words} {context[key]}{shown}", "", ""
     if kind == "literal_error":
         choices = [str(choice) for choice in _choices(path)]
-        return f"{where} has to be one of {', '.join(choices)}{shown}", "", did_you_mean(str(given), choices)
+        meant = _SYNONYMS.get(str(given).lower(), str(given))
+        return f"{where} has to be one of {', '.join(choices)}{shown}", "", did_you_mean(meant, choices)
     if kind == "string_pattern_mismatch":
         return _pattern(found, path, where, shown)
+    if kind in ("string_too_short", "too_short"):
+        return f"{where} is empty", "", "write a value, or remove the key"
     if kind in ("string_too_long", "too_long"):
         limit = context.get("max_length")
         return f"{where} is longer than {limit} characters", "", "shorten it"
@@ -85,12 +102,13 @@ def _pattern(found: Any, path: PathKey, where: str, shown: str) -> tuple[str, st
     if is_name:
         given = str(path[-1] if "[key]" in found["loc"] else found.get("input"))
         return f"{given!r} can't be a name", NAME_RULE, _proposed(given)
-    pattern = (found.get("ctx") or {}).get("pattern", "")
-    return f"{where} is not of the right form{shown}", f"it has to match {pattern}", ""
+    why, fix = _FORMS.get(str(path[-1]), ("", ""))
+    return f"{where} is not of the right form{shown}", why, fix
 
 
 def _proposed(name: str) -> str:
-    made = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower()).strip("-")[:32].strip("-")
+    plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    made = "".join(c if c.isalnum() else "-" for c in plain).strip("-")[:32].strip("-")
     return f"write for example {made}" if made[:1].isalpha() else "choose another name"
 
 

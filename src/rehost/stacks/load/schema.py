@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from rehost.stacks.load.shape import HIDDEN, inner, is_component
 from rehost.stacks.model import Check, Record, Rule, Secret, Stack, Target
-from rehost.stacks.model.base import Bytes, Override
+from rehost.stacks.model.base import Bytes, Override, as_list
 from rehost.stacks.model.network import Cidr, Port
 from rehost.stacks.model.zones import KINDS
 
@@ -27,7 +28,7 @@ _SWITCHES = ["true", "false", "yes", "no", "on", "off", "True", "False", "TRUE",
 _SIZE = {
     "anyOf": [
         {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KkMmGgTt]([Ii]?[Bb])?|[Bb])?\s*$"},
-        {"type": "number", "minimum": 0},
+        {"type": "number", "exclusiveMinimum": 0},
     ]
 }
 _PORT = {
@@ -36,7 +37,7 @@ _PORT = {
         {"type": "string", "pattern": r"^\d{1,5}(-\d{1,5})?$"},
     ]
 }
-_CIDR = {"type": "string", "pattern": r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$"}
+_CIDR = {"type": "string", "pattern": r"^(\d{1,3}\.){3}\d{1,3}/(\d|[12]\d|3[0-2])$"}
 _LEAVES: list[tuple[Any, Schema]] = [(Bytes, _SIZE), (Port, _PORT), (Cidr, _CIDR)]
 
 
@@ -109,7 +110,7 @@ class _Maker:
         annotation: Any = field.annotation
         if field.metadata:
             annotation = Annotated[(annotation, *field.metadata)]
-        made = self._value(annotation, peers, default=not field.is_required())
+        made = self._value(annotation, peers, empty=not field.is_required())
         if field.description:
             made = {"description": field.description, **made}
         if field.examples:
@@ -120,53 +121,54 @@ class _Maker:
             made["default"] = shown
         return made
 
-    def _value(self, annotation: Any, peers: str = "from", *, default: bool = False) -> Schema:
+    def _value(self, annotation: Any, peers: str, *, empty: bool) -> Schema:
+        """The schema of a type; `empty` says whether nothing at all stands for an empty mapping or list."""
         for leaf, schema in _LEAVES:
             if annotation == leaf or _same(annotation, leaf):
                 return _or_environment(dict(schema))
         plain = inner(annotation)
         if is_component(plain):
             made = self._reference(plain, peers)
-            return _or_null(made) if not self.definitions[_last(made)].get("required") else made
+            definition = self.definitions[made["$ref"].rpartition("/")[2]]
+            if empty and not definition.get("required") and "oneOf" not in definition:
+                definition["type"] = ["object", "null"]
+            return made
         if annotation == Override or plain == Override:
             native = {"type": "object", "additionalProperties": True}
             return {"type": ["object", "null"], "additionalProperties": native}
         if get_origin(plain) is dict:
             keys, values = get_args(plain)
             return {
-                "type": ["object", "null"] if default else "object",
+                "type": ["object", "null"],
                 **_named(keys),
-                "additionalProperties": self._value(values, peers),
+                "additionalProperties": self._value(values, peers, empty=True),
             }
         if get_origin(plain) is tuple:
-            return self._list(annotation, plain, peers, default)
+            return self._list(annotation, plain, peers, empty)
         return self._scalar(annotation)
 
-    def _list(self, annotation: Any, plain: Any, peers: str, default: bool) -> Schema:
-        item_type = get_args(plain)[0]
-        item = self._value(item_type, peers)
-        if is_component(inner(item_type)):
-            item = self._reference(inner(item_type), peers)
-        alone = any("as_list" in repr(part) for part in _parts(annotation))
+    def _list(self, annotation: Any, plain: Any, peers: str, empty: bool) -> Schema:
+        item = self._value(get_args(plain)[0], peers, empty=False)
+        said = _said(annotation)
         many: Schema = {"type": "array", "items": item}
-        if alone:
+        if any(isinstance(part, FieldInfo) and part.metadata for part in said):
+            many["minItems"] = 1
+        if any(isinstance(part, BeforeValidator) and part.func is as_list for part in said):
             return {"anyOf": [item, many]}
-        return {**many, "type": ["array", "null"] if default else "array"}
+        return {**many, "type": ["array", "null"] if empty else "array"}
 
     def _scalar(self, annotation: Any) -> Schema:
         made: Schema = TypeAdapter(annotation).json_schema()
         return _loosened(_tidy(made))
 
 
-def _last(reference: Schema) -> str:
-    return str(reference["$ref"]).rpartition("/")[2]
-
-
-def _parts(annotation: Any) -> list[Any]:
+def _said(annotation: Any) -> list[Any]:
     """What is said about a type in Annotated, also where it is optional."""
     if get_origin(annotation) is Annotated:
-        return [*_parts(get_args(annotation)[0]), *get_args(annotation)[1:]]
-    return [part for argument in get_args(annotation) for part in _parts(argument)]
+        return [*_said(get_args(annotation)[0]), *get_args(annotation)[1:]]
+    if get_origin(annotation) in (Union, UnionType):
+        return [part for argument in get_args(annotation) for part in _said(argument)]
+    return []
 
 
 def _same(annotation: Any, leaf: Any) -> bool:
@@ -207,7 +209,3 @@ def _loosened(made: Schema) -> Schema:
 
 def _or_environment(made: Schema, *others: Schema) -> Schema:
     return {"anyOf": [made, *others, {"$ref": "#/$defs/environment"}]}
-
-
-def _or_null(made: Schema) -> Schema:
-    return {"anyOf": [made, {"type": "null"}]}

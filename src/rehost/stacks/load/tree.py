@@ -33,7 +33,8 @@ class Placed:
     def place(self, path: PathKey, *, key: bool = False) -> Span:
         """The place of a value, or of the nearest thing around it.
 
-        That of a scalar is its own; that of a mapping or a list is its key's, as is any when `key` is asked for.
+        That of a scalar is its own; that of a mapping, a list or an empty value is its key's, as is any when `key`
+        is asked for.
         """
         here = self
         for step in path:
@@ -41,7 +42,7 @@ class Placed:
             if below is None:
                 return here.place(())
             here = below
-        if here.key is not None and (key or isinstance(here.value, dict | list)):
+        if here.key is not None and (key or here.value is None or isinstance(here.value, dict | list)):
             return here.key
         return here.span
 

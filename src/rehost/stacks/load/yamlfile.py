@@ -16,7 +16,7 @@ from rehost.stacks.diagnostics import Diagnostic, PathKey, Span
 from rehost.stacks.load.text import Lines
 from rehost.stacks.load.tree import Placed
 
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
 MAX_DEPTH = 100
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS = {"str", "int", "float", "bool", "null", "timestamp", "binary", "value"}
@@ -138,6 +138,8 @@ def _syntax(error: MarkedYAMLError, span: Span, text: str) -> Diagnostic:
         fix = "put text that holds `: ` in quotes, or check the indentation"
     elif "cannot start any token" in problem:
         fix = "put text that starts with this character in quotes"
+    if context and error.context_mark is not None and error.context_mark.line + 1 < span.line:
+        context += f" that starts in line {error.context_mark.line + 1}"
     why = f"{context}, {problem}" if context and context != problem else problem
     return Diagnostic("yaml", "this is not valid YAML", f"the parser says: {why}", fix, span=span)
 
@@ -179,12 +181,16 @@ class _Reader:
         else:
             own = "map" if isinstance(node, MappingNode) else "seq"
             if not merge and tag not in ("", "!", f"{_PREFIX}{own}"):
-                self._say("tag", f"the tag {tag} is not known here", node, path, fix="remove it")
+                self._unknown_tag(tag, node, path)
             if isinstance(node, MappingNode):
                 made = self._mapping(node, path, within)
             else:
                 made = [self.value(item, (*path, n), within) for n, item in enumerate(node.value)]
         return Placed(made, span, tag=merge)
+
+    def _unknown_tag(self, tag: str, node: Node, path: PathKey) -> None:
+        shown = tag.replace(_PREFIX, "!!")
+        self._say("tag", f"the tag {shown} is not known here", node, path, fix="remove it")
 
     def _scalar(self, node: ScalarNode, tag: str, merge: str, path: PathKey) -> Any:
         text = str(node.value)
@@ -194,7 +200,7 @@ class _Reader:
         if tag == "!":
             return text
         if kind not in _SCALARS:
-            self._say("tag", f"the tag {tag} is not known here", node, path, fix="remove it")
+            self._unknown_tag(tag, node, path)
             return text
         if kind in ("str", "timestamp", "binary", "value"):
             return text

@@ -45,7 +45,7 @@ def parse_size(value: object) -> int:
     factor = _UNITS.get(match[2].upper()) if match else None
     size = round(Decimal(match[1]) * factor) if match and factor else None
     if size is None or size > _MAX_SIZE:
-        raise ValueError("is not a size: write a number and a unit, such as 4GiB or 512MiB")
+        raise complaint("this is no size", "", "write a number and a unit, such as 4GiB or 512MiB")
     return size
 
 
@@ -65,7 +65,7 @@ Bytes = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(show_size, return_type=str, when_used="json"),
-    Field(ge=1, json_schema_extra={"format": "size"}),
+    Field(gt=0, json_schema_extra={"format": "size"}),
 ]
 """A number of bytes, written as `4GiB`; a bare number is GiB."""
 
