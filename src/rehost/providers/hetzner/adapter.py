@@ -35,14 +35,16 @@ def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
 
 
 def _server(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """A type of another architecture or with a smaller disk means another server; so do other public nets."""
+    """A type of another architecture or with a smaller disk means another server; so do public nets that come or
+    go, other than a static address in place of a passing one."""
     if change.path == "serverType":
         rows = {row["name"]: row for row in catalog.server_types()}
         before, after = rows.get(str(change.old)), rows.get(str(change.new))
         if before and after:
             other = before["architecture"] != after["architecture"] or after["disk_gb"] < before["disk_gb"]
             return replace(change, replaces=other)
-    return replace(change, replaces=True) if change.path.startswith("publicNets") else change
+    switched = change.path.startswith("publicNets") and not change.path.endswith(".ipv4")
+    return replace(change, replaces=True) if switched else change
 
 
 CONDITIONS: dict[str, Condition] = {VOLUME: _volume, SERVER: _server}

@@ -8,9 +8,21 @@ from typing import Any
 
 from rehost.providers import s3settings
 from rehost.providers.base import KindDispatch, RuleBook
-from rehost.providers.hetzner import lower
+from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.api import Api
-from rehost.providers.hetzner.kinds import bucket, firewall, network, server, simple, volume, zone
+from rehost.providers.hetzner.kinds import (
+    address,
+    bucket,
+    certificate,
+    firewall,
+    load_balancer,
+    network,
+    server,
+    simple,
+    snapshot,
+    volume,
+    zone,
+)
 from rehost.providers.s3 import S3Objects
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import Value
@@ -18,22 +30,34 @@ from rehost.stacks.model import Target
 from rehost.stacks.ports import Candidate, Identity, Need
 
 CLOUD: Mapping[str, Any] = {
-    lower.ANCHOR: simple.PlacementGroup,
-    lower.KEY: simple.SshKey,
-    lower.NETWORK: network.Network,
-    lower.SUBNET: network.NetworkSubnet,
-    lower.FIREWALL: firewall.Firewall,
-    lower.FENCED: firewall.FirewallAttachment,
-    lower.SERVER: server.Server,
-    lower.VOLUME: volume.Volume,
-    lower.ATTACHMENT: volume.VolumeAttachment,
-    lower.ZONE: zone.Zone,
-    lower.RRSET: zone.ZoneRrset,
+    t.PLACEMENT: simple.PlacementGroup,
+    t.KEY: simple.SshKey,
+    t.NETWORK: network.Network,
+    t.SUBNET: network.NetworkSubnet,
+    t.NETWORK_ROUTE: network.NetworkRoute,
+    t.FIREWALL: firewall.Firewall,
+    t.FENCED: firewall.FirewallAttachment,
+    t.SERVER: server.Server,
+    t.SNAPSHOT: snapshot.Snapshot,
+    t.VOLUME: volume.Volume,
+    t.ATTACHMENT: volume.VolumeAttachment,
+    t.PRIMARY_IP: address.PrimaryIp,
+    t.FLOATING_IP: address.FloatingIp,
+    t.FLOATING_IP_ASSIGNMENT: address.FloatingIpAssignment,
+    t.RDNS: address.Rdns,
+    t.BALANCER: load_balancer.LoadBalancer,
+    t.BALANCER_NETWORK: load_balancer.LoadBalancerNetwork,
+    t.BALANCER_SERVICE: load_balancer.LoadBalancerService,
+    t.BALANCER_TARGET: load_balancer.LoadBalancerTarget,
+    t.UPLOADED: certificate.UploadedCertificate,
+    t.MANAGED: certificate.ManagedCertificate,
+    t.ZONE: zone.Zone,
+    t.RRSET: zone.ZoneRrset,
 }
 OBJECTS: Mapping[str, Any] = {
-    lower.BUCKET: bucket.S3Bucket,
-    lower.POLICY: s3settings.BucketPolicy,
-    lower.VERSIONING: s3settings.BucketVersioning,
+    t.BUCKET: bucket.S3Bucket,
+    t.POLICY: s3settings.BucketPolicy,
+    t.VERSIONING: s3settings.BucketVersioning,
 }
 ENDPOINT = "https://api.hetzner.cloud/v1"
 

@@ -100,3 +100,71 @@ class CloudKind:
 
     def prepare_delete(self, call: Call, known: Known) -> None:
         """What has to be undone before."""
+
+
+class Part:
+    """Something that lives in another resource's record and is changed by that one's actions: a subnet of a
+    network, a service of a load balancer. Subclasses say how it is seen there."""
+
+    plural: str
+    word: str
+    parent: str
+    """The input that holds the other resource's id."""
+
+    def __init__(self, api: Api, rules: KindRules) -> None:
+        self.api = api
+        self.rules = rules
+
+    def seen(self, inputs: Mapping[str, Value], record: Mapping[str, Any]) -> Live | None:
+        """The part as its parent's record has it."""
+        raise AssertionError(f"{self.rules.title} {sorted(inputs)} is not read from {sorted(record)}")
+
+    def live(self, id_: str, inputs: Mapping[str, Value], outputs: Mapping[str, Value]) -> Live:
+        """A part as a resource."""
+        return Live(id_, described(self.rules, inputs, outputs), dict(outputs))
+
+    def named(self, id_: str) -> Mapping[str, Value]:
+        """The inputs that an official import id stands for: enough to find the part."""
+        raise AssertionError(f"{self.rules.title} {id_} can't be imported")
+
+    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
+        records = {str(record["id"]): record for record in self.api.all(self.plural)}
+        return [self._read(item, records) for item in known]
+
+    def _read(self, known: Known, records: Mapping[str, Mapping[str, Any]]) -> Live | None:
+        inputs = known.inputs or self.named(known.id)
+        record = records.get(str(inputs[self.parent]))
+        live = None if record is None else self.seen(inputs, record)
+        if live is None or known.inputs:
+            return live
+        return self.live(live.id, {}, live.outputs)
+
+    def find(self, inputs: Mapping[str, Value]) -> Live | None:
+        try:
+            record = self.api.call("GET", f"/{self.plural}/{inputs[self.parent]}")[self.word]
+        except ProviderError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+        return self.seen(inputs, record)
+
+    def must(self, inputs: Mapping[str, Value]) -> Live:
+        """The part as it is now. Raises ProviderError NOT_FOUND."""
+        live = self.find(inputs)
+        if live is None:
+            raise ProviderError(f"the {self.rules.title} is gone", reason=Reason.NOT_FOUND)
+        return live
+
+    def act(self, call: Call, inputs: Mapping[str, Value], command: str, body: Mapping[str, Any]) -> None:
+        """Start an action of the parent and wait for it."""
+        path = f"/{self.plural}/{inputs[self.parent]}/actions/{command}"
+        self.api.done(call, self.api.call("POST", path, dict(body)))
+
+    def undo(self, call: Call, known: Known, command: str, body: Mapping[str, Any]) -> None:
+        """Take the part out, unless it is out already."""
+        try:
+            if self.find(known.inputs) is not None:
+                self.act(call, known.inputs, command, body)
+        except ProviderError as error:
+            if error.reason is not Reason.NOT_FOUND:
+                raise

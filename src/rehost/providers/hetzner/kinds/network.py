@@ -1,15 +1,13 @@
-"""hcloud:index/network:Network and hcloud:index/networkSubnet:NetworkSubnet"""
+"""hcloud:index/network:Network, networkSubnet:NetworkSubnet and networkRoute:NetworkRoute"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.hetzner.api import Api
-from rehost.providers.hetzner.kinds.common import CloudKind
-from rehost.stacks.errors import ProviderError, Reason
+from rehost.providers.hetzner.kinds.common import CloudKind, Part
 from rehost.stacks.graph import Value
-from rehost.stacks.ports import Call, KindRules, Known, Live
+from rehost.stacks.ports import Call, Known, Live
 
 
 class Network(CloudKind):
@@ -29,64 +27,67 @@ class Network(CloudKind):
         return {"ip_range": inputs["ipRange"]}
 
 
-class NetworkSubnet:
+class _InNetwork(Part):
+    """Something inside a network."""
+
+    plural, word, parent = "networks", "network", "networkId"
+
+    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
+        del call, known
+        return self.must(inputs)
+
+
+class NetworkSubnet(_InNetwork):
     """A subnet; its natural key is network and range, which is also its official id."""
 
-    def __init__(self, api: Api, rules: KindRules) -> None:
-        self.api = api
-        self.rules = rules
-
-    @staticmethod
-    def _keyed(known: Known) -> Mapping[str, Value]:
-        """The natural key: of an import the id holds it."""
-        network, _, ip_range = known.id.partition("-")
-        return known.inputs or {"networkId": network, "ipRange": ip_range}
-
-    def _in(self, network: Mapping[str, Any] | None, inputs: Mapping[str, Value]) -> Live | None:
-        for subnet in (network or {}).get("subnets", []):
+    def seen(self, inputs: Mapping[str, Value], record: Mapping[str, Any]) -> Live | None:
+        for subnet in record["subnets"]:
             if subnet["ip_range"] == inputs["ipRange"]:
-                values: dict[str, Value] = {
+                outputs: dict[str, Value] = {
                     "networkId": inputs["networkId"],
                     "type": subnet["type"],
                     "ipRange": subnet["ip_range"],
                     "networkZone": subnet["network_zone"],
+                    "gateway": subnet["gateway"],
                 }
-                outputs = {**values, "gateway": subnet["gateway"]}
-                return Live(f"{inputs['networkId']}-{subnet['ip_range']}", values, outputs)
+                return self.live(f"{inputs['networkId']}-{subnet['ip_range']}", inputs, outputs)
         return None
 
-    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        networks = {str(network["id"]): network for network in self.api.all("networks")}
-        wanted = [self._keyed(item) for item in known]
-        return [self._in(networks.get(str(inputs["networkId"])), inputs) for inputs in wanted]
-
-    def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        try:
-            network = self.api.call("GET", f"/networks/{inputs['networkId']}")["network"]
-        except ProviderError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return None
-            raise
-        return self._in(network, inputs)
+    def named(self, id_: str) -> Mapping[str, Value]:
+        network, _, ip_range = id_.partition("-")
+        return {"networkId": network, "ipRange": ip_range}
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
-        existing = self.find(inputs)
-        if existing is not None:
-            return existing
-        body = {"type": inputs["type"], "ip_range": inputs["ipRange"], "network_zone": inputs["networkZone"]}
-        path = f"/networks/{inputs['networkId']}/actions/add_subnet"
-        self.api.done(call, self.api.call("POST", path, body))
-        live = self.find(inputs)
-        assert live is not None
-        return live
-
-    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
-        return self.create(call, inputs)
+        if self.find(inputs) is None:
+            body = {"type": inputs["type"], "ip_range": inputs["ipRange"], "network_zone": inputs["networkZone"]}
+            self.act(call, inputs, "add_subnet", body)
+        return self.must(inputs)
 
     def delete(self, call: Call, known: Known) -> None:
-        path = f"/networks/{known.inputs['networkId']}/actions/delete_subnet"
-        try:
-            self.api.done(call, self.api.call("POST", path, {"ip_range": known.inputs["ipRange"]}))
-        except ProviderError as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
+        self.undo(call, known, "delete_subnet", {"ip_range": known.inputs["ipRange"]})
+
+
+class NetworkRoute(_InNetwork):
+    """Where a network sends what is not its own; the natural key is network and destination."""
+
+    def seen(self, inputs: Mapping[str, Value], record: Mapping[str, Any]) -> Live | None:
+        for route in record["routes"]:
+            if route["destination"] == inputs["destination"]:
+                outputs: dict[str, Value] = {"networkId": inputs["networkId"], **route}
+                return self.live(f"{inputs['networkId']}-{route['destination']}", inputs, outputs)
+        return None
+
+    def named(self, id_: str) -> Mapping[str, Value]:
+        network, _, destination = id_.partition("-")
+        return {"networkId": network, "destination": destination}
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        live = self.find(inputs)
+        if live is None or live.outputs["gateway"] != inputs["gateway"]:
+            body = {"destination": inputs["destination"], "gateway": inputs["gateway"]}
+            self.act(call, inputs, "add_route", body)
+        return self.must(inputs)
+
+    def delete(self, call: Call, known: Known) -> None:
+        body = {"destination": known.inputs["destination"], "gateway": known.inputs["gateway"]}
+        self.undo(call, known, "delete_route", body)

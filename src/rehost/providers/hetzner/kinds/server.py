@@ -27,7 +27,14 @@ class Server(CloudKind):
             "ipv4Address": v4["ip"] if v4 else "",
             "ipv6Address": v6["ip"].replace("/64", "1") if v6 else "",
             "ipv6Network": v6["ip"] if v6 else "",
-            "publicNets": [{"ipv4Enabled": v4 is not None, "ipv6Enabled": v6 is not None}],
+            "publicNets": [
+                {
+                    "ipv4Enabled": v4 is not None,
+                    "ipv6Enabled": v6 is not None,
+                    "ipv4": str(v4["id"]) if v4 else "",
+                }
+            ],
+            "placementGroupId": str((record.get("placement_group") or {}).get("id", "")),
             "networks": [
                 {
                     "networkId": str(net["network"]),
@@ -67,15 +74,26 @@ class Server(CloudKind):
             "public_net": {
                 "enable_ipv4": nets.get("ipv4Enabled", True),
                 "enable_ipv6": nets.get("ipv6Enabled", True),
+                **({"ipv4": int(nets["ipv4"])} if nets.get("ipv4") else {}),
             },
+            **({"placement_group": int(inputs["placementGroupId"])} if inputs.get("placementGroupId") else {}),
             "start_after_create": True,
         }
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
-        if known.inputs.get("serverType") != inputs.get("serverType"):
-            self.act(call, known.id, "poweroff")
-            self.act(call, known.id, "change_type", {"server_type": inputs["serverType"], "upgrade_disk": False})
-            self.act(call, known.id, "poweron")
+        resized = known.inputs.get("serverType") != inputs.get("serverType")
+        moved = self._address(known.inputs) != self._address(inputs)
+        grouped = (known.inputs.get("placementGroupId") or "") != (inputs.get("placementGroupId") or "")
+        if resized or moved or grouped:
+            self._power(call, known.id, on=False)
+            if resized:
+                body = {"server_type": inputs["serverType"], "upgrade_disk": False}
+                self.act(call, known.id, "change_type", body)
+            if moved:
+                self._swap_address(call, known.id, self._address(inputs))
+            if grouped:
+                self._regroup(call, known.id, str(inputs.get("placementGroupId") or ""))
+            self._power(call, known.id, on=True)
         before = {str(id_) for id_ in known.inputs.get("firewallIds") or []}
         after = {str(id_) for id_ in inputs.get("firewallIds") or []}
         row = [{"type": "server", "server": {"id": int(known.id)}}]
@@ -91,3 +109,37 @@ class Server(CloudKind):
             self.act(call, known.id, "detach_from_network", {"network": int(id_)})
         for id_ in sorted(wanted - joined):
             self.act(call, known.id, "attach_to_network", {"network": int(id_)})
+
+    @staticmethod
+    def _address(inputs: Mapping[str, Value]) -> str:
+        """The static address that is asked for, by id."""
+        return str((inputs.get("publicNets") or [{}])[0].get("ipv4") or "")
+
+    def _power(self, call: Call, id_: str, *, on: bool) -> None:
+        """Switch a server on or off, unless it is so already: an interrupted change may have begun."""
+        status = self.api.call("GET", f"/servers/{id_}")["server"]["status"]
+        if (status == "off") == on:
+            self.act(call, id_, "poweron" if on else "poweroff")
+
+    def _swap_address(self, call: Call, id_: str, wanted: str) -> None:
+        """Give a server that is off another IPv4 address; one that was made with it goes, a static one stays."""
+        present = self.api.call("GET", f"/servers/{id_}")["server"]["public_net"]["ipv4"]
+        if present and str(present["id"]) != wanted:
+            path = f"/primary_ips/{present['id']}"
+            self.api.done(call, self.api.call("POST", f"{path}/actions/unassign", {}))
+            if self.api.call("GET", path)["primary_ip"]["auto_delete"]:
+                self.api.call("DELETE", path)
+        if not wanted:
+            name = f"server-{id_}-{call.client_token[:8]}"
+            about = {"type": "ipv4", "assignee_type": "server", "assignee_id": int(id_)}
+            answer = self.api.call("POST", "/primary_ips", {"name": name, "auto_delete": True, **about})
+            self.api.done(call, answer)
+        elif not present or str(present["id"]) != wanted:
+            body = {"assignee_type": "server", "assignee_id": int(id_)}
+            self.api.done(call, self.api.call("POST", f"/primary_ips/{wanted}/actions/assign", body))
+
+    def _regroup(self, call: Call, id_: str, wanted: str) -> None:
+        if self.api.call("GET", f"/servers/{id_}")["server"]["placement_group"]:
+            self.act(call, id_, "remove_from_placement_group")
+        if wanted:
+            self.act(call, id_, "add_to_placement_group", {"placement_group": int(wanted)})
