@@ -7,11 +7,17 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench import Bench
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from rehost.providers import registry, sandbox
 from rehost.stacks.model import Target
@@ -101,6 +107,26 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield Bench("aws", registry.adapter("aws"), connection, calls, [0.0], {"image": amis.AMIS[0]["ami_id"]})
 
 
+@pytest.fixture(scope="session")
+def pair() -> dict[str, str]:
+    """A self-signed certificate with its key, both in PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plaza.example")])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=90))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("plaza.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {"certificate": certificate.public_bytes(Encoding.PEM).decode().strip(), "private_key": private}
+
+
 def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     from rehost.providers.sandbox.hcloud_api import HcloudApi
 
@@ -121,7 +147,8 @@ def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         return sum(switch.app.calls.values()) + boto()
 
     # The object storage outlives the test, as names of buckets have to.
-    yield Bench("hetzner", adapter, connection, calls, clock, {"unique": uuid.uuid4().hex[:8]})
+    facts = {"unique": uuid.uuid4().hex[:8], **request.getfixturevalue("pair")}
+    yield Bench("hetzner", adapter, connection, calls, clock, facts)
     connection.close()
 
 

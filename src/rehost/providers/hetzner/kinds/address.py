@@ -96,6 +96,9 @@ class FloatingIpAssignment(Part):
         outputs = {"floatingIpId": inputs["floatingIpId"], "serverId": str(record["server"])}
         return self.live(str(record["id"]), inputs, outputs)
 
+    def named(self, id_: str) -> Mapping[str, Value]:
+        return {"floatingIpId": id_}
+
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         self.act(call, inputs, "assign", {"server": int(inputs["serverId"])})
         return self.must(inputs)
@@ -156,14 +159,24 @@ class Rdns:
         values = {**inputs, "dnsPtr": name}
         return Live(f"{letter}-{id_}-{address}", values, dict(values))
 
+    @staticmethod
+    def _named(id_: str) -> dict[str, Value]:
+        """The inputs that an import id stands for."""
+        letter, parent, address = id_.split("-", 2)
+        key = next(key for key, (_, _, known) in _PARENTS.items() if known == letter)
+        return {key: parent, "ipAddress": address}
+
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        plurals = {self._parent(item.inputs)[0] for item in known}
+        wanted = [item.inputs or self._named(item.id) for item in known]
+        parents = [self._parent(inputs) for inputs in wanted]
         records = {
-            (plural, str(record["id"])): record for plural in sorted(plurals) for record in self.api.all(plural)
+            (plural, str(record["id"])): record
+            for plural in sorted({plural for plural, _, _, _ in parents})
+            for record in self.api.all(plural)
         }
         return [
-            self._live(records.get((self._parent(item.inputs)[0], self._parent(item.inputs)[3])), item.inputs)
-            for item in known
+            self._live(records.get((plural, id_)), inputs)
+            for inputs, (plural, _, _, id_) in zip(wanted, parents, strict=True)
         ]
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:

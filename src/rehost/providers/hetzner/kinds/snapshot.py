@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.base import described
 from rehost.providers.hetzner.kinds.common import CloudKind, mark
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -18,13 +17,7 @@ class Snapshot(CloudKind):
 
     def properties(self, record: Mapping[str, Any]) -> dict[str, Value]:
         source = record.get("created_from") or {}
-        return {"description": record["description"], "serverId": source.get("id", 0)}
-
-    def live(self, asked: Mapping[str, Value], record: Mapping[str, Any]) -> Live:
-        outputs = {**self.properties(record), "labels": dict(record.get("labels") or {})}
-        if str(outputs["serverId"]) == str(asked.get("serverId")):
-            outputs["serverId"] = asked["serverId"]
-        return Live(str(record["id"]), described(self.rules, asked, outputs), outputs)
+        return {"description": record["description"], "serverId": str(source.get("id", ""))}
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         records = {str(record["id"]): record for record in self.api.all("images", type="snapshot")}
