@@ -23,7 +23,7 @@ from rehost.stacks.engine.recover import (
     settle,
 )
 from rehost.stacks.errors import InvalidInput, Refused
-from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value
+from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value, is_secret
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
@@ -130,6 +130,8 @@ class Deployment:
             if saved is not None:
                 refuse_if_stale(saved, plan, state.applying)
             self._refuse_blocked(plan)
+            if self.stack.secrets or any(is_secret(dict(r.inputs)) for r in graph.resources.values()):
+                session.prepare_secrets()
             if confirm is not None and not plan.empty and not confirm(plan):
                 raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
             values = self._secrets(state, draw=True)

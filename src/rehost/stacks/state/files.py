@@ -44,7 +44,8 @@ class FileStore:
     def targets(self, stack: str) -> list[str]:
         """Targets that have a state or a journal."""
         try:
-            found = [*self.folder.glob(f"{stack}/*.json"), *self.folder.glob(f"{stack}/*.journal")]
+            found = list(self.folder.glob(f"{stack}/*.json"))
+            found += [path for path in self.folder.glob(f"{stack}/*.journal") if _size(path)]
         except OSError as error:
             raise _unreadable(self.folder / stack, error) from error
         return sorted({path.stem for path in found})
@@ -232,7 +233,7 @@ class FileStore:
     def backups(self, stack: str, target: str) -> Sequence[Backup]:
         """Earlier checkpoints, the oldest first."""
         paths = self._backup_paths(stack, target)
-        return [Backup(int(path.name.split(".")[-2]), path.stat().st_size) for path in paths]
+        return [Backup(int(path.name.split(".")[-2]), _size(path)) for path in paths]
 
     def backup(self, stack: str, target: str, serial: int) -> str:
         """The text of an earlier checkpoint. Raises InvalidInput for one that is not kept."""
@@ -261,6 +262,13 @@ class FileStore:
             _sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _contents(path: Path) -> bytes:

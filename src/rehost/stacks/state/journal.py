@@ -24,21 +24,21 @@ def line(entry: Mapping[str, Any], crypter: Crypter) -> bytes:
 def replay(data: bytes, state: State, crypter: Crypter, opening: Opening, *, where: str) -> int:
     """Apply the entries in `data` that build on the state's serial; answers how many bytes are whole.
 
-    A torn end is left out. Raises RehostError for damage before the end, and for a journal that builds on a
-    later state than this one.
+    A torn end, which lacks its newline, is left out. Raises RehostError for damage, and for a journal that builds
+    on a later state than this one.
     """
     position = 0
     for number, row in enumerate(data.split(b"\n"), 1):
         end = position + len(row) + 1
         body = row[9:]
-        if end > len(data) or row[:8] != b"%08x" % zlib.crc32(body):
-            if end < len(data):
-                raise RehostError(
-                    f"{where} is damaged in line {number}",
-                    why="its checksum does not fit, and it is not the last line",
-                    fix="restore the file from a copy; what it says is needed to find what was made",
-                )
+        if end > len(data):
             break
+        if row[:9] != b"%08x " % zlib.crc32(body):
+            raise RehostError(
+                f"{where} is damaged in line {number}",
+                why="its checksum does not fit, and its end is there",
+                fix="restore the file from a copy; what it says is needed to find what was made",
+            )
         entry = decode(body.decode(), crypter, opening)
         if entry["kind"] == "base":
             if entry["serial"] > state.serial:

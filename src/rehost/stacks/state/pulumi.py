@@ -214,7 +214,7 @@ def _state(deployment: Mapping[str, Any], stack: str, target: str, crypter: Cryp
     state = State(stack, target)
     own: Mapping[str, Any] = {}
     for row in deployment.get("resources") or []:
-        if row["type"] == ROOT_TYPE:
+        if _is(row["type"], str, "a type") == ROOT_TYPE:
             own = (row.get("outputs") or {}).get("rehost") or {}
     components, dangling = own.get("components") or {}, own.get("dangling") or {}
     for row in deployment.get("resources") or []:
