@@ -61,7 +61,7 @@ def bucket(client: Any, request: pytest.FixtureRequest) -> S3Objects:
 
 def make_bucket(client: Any, name: str) -> S3Objects:
     client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    return S3Objects(client, name, KEYS)
+    return S3Objects(Wire.of(client, KEYS), name)
 
 
 def name_of(store: S3Objects) -> str:
@@ -165,7 +165,7 @@ def test_errors_say_what_they_mean(bucket: S3Objects, client: Any) -> None:
         bucket.open("nothing")
     assert (caught.value.reason, caught.value.code) == (Reason.NOT_FOUND, "NoSuchKey")
     with pytest.raises(ProviderError) as caught:
-        S3Objects(client, "no-such-bucket-here", KEYS).open("x")
+        S3Objects(Wire.of(client, KEYS), "no-such-bucket-here").open("x")
     assert caught.value.reason is Reason.NOT_FOUND
 
 

@@ -9,6 +9,7 @@ keys and endpoint are those of AWS's own tools.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -57,20 +58,67 @@ def _folder(path: Path, exists: bool) -> ObjectStore:
     return FolderObjects(path)
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """A pair of keys as the wire wants it; a stand-in for boto3's credentials that needs no boto3."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+    def get_frozen_credentials(self) -> _Keys:
+        return self
+
+
 def _bucket(bucket: str, options: Mapping[str, str], environment: Mapping[str, str]) -> ObjectStore:
-    try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ImportError as error:
-        raise InvalidInput("buckets need boto3", fix="pip install 'rehost[aws]'") from error
     from rehost.providers.s3 import S3Objects
+    from rehost.providers.s3wire import Wire
 
     name = options.get("keys")
-    named: dict[str, Any] = _named_keys(name, environment) if name else {}
+    own = environment.get(f"{name}_ENDPOINT") if name else None
+    usual = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    endpoint = options.get("endpoint") or own or (None if name else usual)
+    keys = _given_keys(name, options, environment)
+    if endpoint and keys:
+        region = options.get("region") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+        return S3Objects(Wire(endpoint, region, keys), bucket)
+    client, credentials = _by_sdk(bucket, keys, endpoint, options)
+    return S3Objects(Wire.of(client, credentials), bucket)
+
+
+def _given_keys(name: str | None, options: Mapping[str, str], environment: Mapping[str, str]) -> _Keys | None:
+    """The keys in the environment; None leaves it to the places that AWS's tools look in."""
+    get = environment.get
+    if name is not None:
+        key, secret = get(f"{name}_ACCESS_KEY"), get(f"{name}_SECRET_KEY")
+        if not key or not secret:
+            raise InvalidInput(
+                f"there are no keys of the name {name}",
+                why=f"the URL names {name}_ACCESS_KEY and {name}_SECRET_KEY, which are not both set",
+                fix="set both",
+            )
+        return _Keys(key, secret)
+    key, secret = get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")
+    if options.get("profile") or not key or not secret:
+        return None
+    return _Keys(key, secret, get("AWS_SESSION_TOKEN"))
+
+
+def _by_sdk(bucket: str, keys: _Keys | None, endpoint: str | None, options: Mapping[str, str]) -> tuple[Any, Any]:
+    """A client for the bucket's region, and credentials from wherever AWS's tools find them."""
     try:
-        session = boto3.session.Session(
-            **named, profile_name=options.get("profile") or None, region_name=options.get("region") or None
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError as error:
+        raise InvalidInput("this needs boto3", fix="pip install 'rehost[aws]'") from error
+    make: Any = boto3.session.Session
+    try:
+        session = make(
+            aws_access_key_id=keys and keys.access_key,
+            aws_secret_access_key=keys and keys.secret_key,
+            aws_session_token=keys and keys.token,
+            profile_name=options.get("profile") or None,
+            region_name=options.get("region") or None,
         )
         credentials = session.get_credentials()
     except BotoCoreError as error:
@@ -81,27 +129,12 @@ def _bucket(bucket: str, options: Mapping[str, str], environment: Mapping[str, s
             why="none of the places that AWS's own tools look in has any",
             fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name others with ?keys= or ?profile=",
         )
-    own = environment.get(f"{name}_ENDPOINT") if name else None
-    usual = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
-    endpoint = options.get("endpoint") or own or (None if name else usual)
-    config = Config(
-        retries={"total_max_attempts": 1},
-        max_pool_connections=64,
-        connect_timeout=10,
-        read_timeout=60,
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": "path"} if endpoint else None,
-    )
 
     def client(region: str) -> Any:
-        make: Any = session.client
-        return make("s3", endpoint_url=endpoint, region_name=region, config=config)
+        return session.client("s3", endpoint_url=endpoint, region_name=region)
 
     made = client(session.region_name or "us-east-1")
-    if endpoint is None:
-        made = _at_home(made, bucket, client)
-    return S3Objects(made, bucket, credentials)
+    return made if endpoint else _at_home(made, bucket, client), credentials
 
 
 def _at_home(made: Any, bucket: str, client: Any) -> Any:
@@ -116,14 +149,3 @@ def _at_home(made: Any, bucket: str, client: Any) -> Any:
         return made
     region = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
     return made if region in (None, made.meta.region_name) else client(region)
-
-
-def _named_keys(name: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    key, secret = environment.get(f"{name}_ACCESS_KEY"), environment.get(f"{name}_SECRET_KEY")
-    if not key or not secret:
-        raise InvalidInput(
-            f"there are no keys of the name {name}",
-            why=f"the URL names {name}_ACCESS_KEY and {name}_SECRET_KEY, which are not both set",
-            fix="set both",
-        )
-    return {"aws_access_key_id": key, "aws_secret_access_key": secret}

@@ -1,16 +1,18 @@
-"""The content of a bucket behind any API that speaks S3."""
+"""The content of a bucket behind any API that speaks S3. Element names: the S3 API reference, REST XML."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 from xml.sax.saxutils import escape
 
-from rehost.providers.botoerrors import guarded
-from rehost.providers.s3wire import Answer, Wire, fields, refusal
+from rehost.providers.s3wire import Answer, Wire, fields, parsed, refusal
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.ports import ObjectInfo, ObjectMeta, Span
 
@@ -28,34 +30,40 @@ _NO_TAGS = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "XNotI
 
 
 class S3Objects:
-    """An ObjectStore: lists and settings over a boto3 client, bytes over the wire, with the same credentials."""
+    """An ObjectStore over a wire that many threads, and other buckets, may share."""
 
     keeps = frozenset({"headers", "user", "tags"})
 
-    def __init__(self, client: Any, bucket: str, credentials: Any) -> None:
-        self._client = client
+    def __init__(self, wire: Wire, bucket: str) -> None:
+        self._wire = wire
         self._bucket = bucket
-        self._wire = Wire(client.meta.endpoint_url, client.meta.region_name, credentials)
         self._tags = True
         self.name = f"s3://{bucket}"
-
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        with guarded(operation):
-            return getattr(self._client, operation)(Bucket=self._bucket, **arguments)
 
     def _ask(self, method: str, key: str, operation: str, **how: Any) -> Answer:
         return self._wire.call(method, f"/{self._bucket}/{key}", operation=operation, **how)
 
+    def _pages(self, operation: str, query: dict[str, str], following: Mapping[str, str]) -> Iterator[Any]:
+        """The pages of a listing as XML. `following`: which element of a page is which parameter of the next."""
+        while True:
+            answer = self._wire.call("GET", f"/{self._bucket}", operation=operation, query=query)
+            page = parsed(answer.read(), operation)
+            yield page
+            if page.findtext("IsTruncated") != "true":
+                return
+            query = {**query, **{name: page.findtext(element) or "" for element, name in following.items()}}
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects in key order. Raises ProviderError."""
-        arguments: dict[str, Any] = {"Prefix": prefix} if prefix else {}
-        while True:
-            page = self._call("list_objects_v2", **arguments)
-            for row in page.get("Contents", []):
-                yield ObjectInfo(row["Key"], row["Size"], row["ETag"].strip('"'), row["LastModified"].timestamp())
-            if not page.get("IsTruncated"):
-                return
-            arguments["ContinuationToken"] = page["NextContinuationToken"]
+        query = {"list-type": "2", "encoding-type": "url", **({"prefix": prefix} if prefix else {})}
+        following = {"NextContinuationToken": "continuation-token"}
+        for page in self._pages("list_objects_v2", query, following):
+            coded = page.findtext("EncodingType") == "url"
+            for row in page.iterfind("Contents"):
+                key, etag = row.findtext("Key") or "", row.findtext("ETag") or ""
+                modified = _moment(row.findtext("LastModified") or "")
+                size = int(row.findtext("Size") or 0)
+                yield ObjectInfo(unquote_plus(key) if coded else key, size, etag.strip('"'), modified)
 
     def about(self, key: str) -> tuple[ObjectInfo, ObjectMeta]:
         """An object's metadata. Raises ProviderError."""
@@ -90,9 +98,10 @@ class S3Objects:
         user = {name[len(_USER) :]: value for name, value in headers.items() if name.startswith(_USER)}
         tags: dict[str, str] = {}
         if headers.get("x-amz-tagging-count", "0") != "0":
-            version = {"VersionId": headers["x-amz-version-id"]} if "x-amz-version-id" in headers else {}
-            rows = self._call("get_object_tagging", Key=key, **version)["TagSet"]
-            tags = {row["Key"]: row["Value"] for row in rows}
+            version = {"versionId": headers["x-amz-version-id"]} if "x-amz-version-id" in headers else {}
+            answer = self._ask("GET", key, "get_object_tagging", query={"tagging": "", **version})
+            rows = parsed(answer.read(), "get_object_tagging").iterfind("TagSet/Tag")
+            tags = {row.findtext("Key") or "": row.findtext("Value") or "" for row in rows}
         return ObjectMeta(told, user, tags)
 
     def _sent(self, meta: ObjectMeta) -> dict[str, str]:
@@ -183,50 +192,69 @@ class S3Objects:
     def abort(self, key: str, upload: str) -> None:
         """Forget an upload. Raises ProviderError."""
         try:
-            self._call("abort_multipart_upload", Key=key, UploadId=upload)
+            self._ask("DELETE", key, "abort_multipart_upload", query={"uploadId": upload}).read()
         except ProviderError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise
 
     def unfinished(self, key: str) -> Sequence[str]:
         """Uploads of this key that are open. Raises ProviderError."""
-        found = self._call("list_multipart_uploads", Prefix=key).get("Uploads", [])
-        return [row["UploadId"] for row in found if row["Key"] == key]
+        return [upload for of, upload in self._uploads(key) if of == key]
+
+    def _uploads(self, prefix: str = "") -> Iterator[tuple[str, str]]:
+        query = {"uploads": "", "encoding-type": "url", **({"prefix": prefix} if prefix else {})}
+        following = {"NextKeyMarker": "key-marker", "NextUploadIdMarker": "upload-id-marker"}
+        for page in self._pages("list_multipart_uploads", query, following):
+            coded = page.findtext("EncodingType") == "url"
+            for row in page.iterfind("Upload"):
+                key = row.findtext("Key") or ""
+                yield unquote_plus(key) if coded else key, row.findtext("UploadId") or ""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects. Raises ProviderError."""
-        self._remove([{"Key": key} for key in keys])
+        self._remove([(key, "") for key in keys])
 
-    def _remove(self, rows: Sequence[Mapping[str, str]]) -> None:
-        plain = [row for row in rows if _fits_xml(row["Key"])]
+    def _remove(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Remove objects, or versions of them where the second is not empty."""
+        plain = [row for row in rows if _fits_xml(row[0])]
         for start in range(0, len(plain), 1000):
-            answer = self._call("delete_objects", Delete={"Objects": plain[start : start + 1000], "Quiet": True})
-            for problem in answer.get("Errors", []):
-                raise (
-                    refusal(400, {}, b"", "delete_objects")
-                    if not problem.get("Code")
-                    else ProviderError(
-                        f"delete_objects: {problem.get('Key')}: {problem.get('Message') or problem['Code']}",
-                        reason=Reason.FAILED,
-                        operation="delete_objects",
-                        code=problem["Code"],
-                    )
-                )
-        for row in rows:
-            if not _fits_xml(row["Key"]):
-                self._call("delete_object", **row)
+            self._remove_many(plain[start : start + 1000])
+        for key, version in rows:
+            if not _fits_xml(key):
+                query = {"versionId": version} if version else {}
+                self._ask("DELETE", key, "delete_object", query=query).read()
 
-    def _versions(self) -> Iterator[tuple[dict[str, str], bool]]:
-        arguments: dict[str, Any] = {}
-        while True:
-            page = self._call("list_object_versions", **arguments)
-            for kind in ("Versions", "DeleteMarkers"):
-                for row in page.get(kind, []):
-                    current = kind == "Versions" and bool(row.get("IsLatest"))
-                    yield {"Key": row["Key"], "VersionId": row["VersionId"]}, current
-            if not page.get("IsTruncated"):
-                return
-            arguments = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+    def _remove_many(self, rows: Sequence[tuple[str, str]]) -> None:
+        texts = [
+            f"<Object><Key>{escape(key)}</Key>{f'<VersionId>{escape(v)}</VersionId>' if v else ''}</Object>"
+            for key, v in rows
+        ]
+        body = f"<Delete><Quiet>true</Quiet>{''.join(texts)}</Delete>".encode()
+        sent = {
+            "Content-Type": "application/xml",
+            "Content-MD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
+        }
+        how: dict[str, Any] = {"query": {"delete": ""}, "headers": sent, "body": body}
+        answer = self._wire.call("POST", f"/{self._bucket}", operation="delete_objects", **how)
+        for problem in parsed(answer.read(), "delete_objects").iterfind("Error"):
+            code = problem.findtext("Code") or ""
+            raise ProviderError(
+                f"delete_objects: {problem.findtext('Key')}: {problem.findtext('Message') or code}",
+                reason=Reason.UNAVAILABLE if code in ("InternalError", "SlowDown") else Reason.FAILED,
+                operation="delete_objects",
+                code=code,
+            )
+
+    def _versions(self) -> Iterator[tuple[tuple[str, str], bool]]:
+        query = {"versions": "", "encoding-type": "url"}
+        following = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
+        for page in self._pages("list_object_versions", query, following):
+            coded = page.findtext("EncodingType") == "url"
+            for row in page:
+                if row.tag in ("Version", "DeleteMarker"):
+                    key = row.findtext("Key") or ""
+                    current = row.tag == "Version" and row.findtext("IsLatest") == "true"
+                    yield (unquote_plus(key) if coded else key, row.findtext("VersionId") or ""), current
 
     def versions(self) -> int:
         """How many versions and delete markers there are besides the current objects. Raises ProviderError."""
@@ -235,8 +263,8 @@ class S3Objects:
     def purge(self) -> None:
         """Remove everything the bucket holds. Raises ProviderError."""
         self._remove([row for row, _ in self._versions()])
-        for upload in self._call("list_multipart_uploads").get("Uploads", []):
-            self._call("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+        for key, upload in self._uploads():
+            self.abort(key, upload)
 
 
 def _fits_xml(key: str) -> bool:
@@ -259,5 +287,12 @@ def _info(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
 def _seconds(date: str) -> float:
     try:
         return parsedate_to_datetime(date).timestamp() if date else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _moment(stamp: str) -> float:
+    try:
+        return datetime.fromisoformat(stamp).timestamp() if stamp else 0.0
     except ValueError:
         return 0.0

@@ -1,7 +1,7 @@
 """The byte path of S3: signed HTTP/1.1 over kept connections, bodies streamed both ways.
 
-boto3 serves everything else. It is not used here because it can't stream a body it can't rewind, normalises
-metadata, and takes several times the processor time per request, which is what limits the move of small objects.
+boto3 is not used for objects: it can't stream a body that it can't rewind, normalises metadata, and takes several
+times the processor time per request and per listed key, which is what limits the move of small objects.
 Signatures: AWS Signature Version 4 with the path encoded once, as S3 wants it.
 """
 
@@ -82,6 +82,11 @@ class Wire:
         self._tls: ssl.SSLContext | None = None
         proxies = {} if urllib.request.proxy_bypass(self._address[0]) else urllib.request.getproxies()
         self._proxy = urlsplit(proxies.get(parts.scheme, ""))
+
+    @classmethod
+    def of(cls, client: Any, credentials: Any) -> Wire:
+        """To the endpoint and region of a boto3 client, with credentials as boto3 holds them."""
+        return cls(client.meta.endpoint_url, client.meta.region_name, credentials)
 
     def give_back(self, link: http.client.HTTPConnection) -> None:
         """Keep a connection whose last response was read to its end."""
@@ -234,14 +239,23 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, operation: str
     )
 
 
+def parsed(body: bytes, operation: str) -> ElementTree.Element:
+    """An XML answer, its names without their namespace. Raises ProviderError."""
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError as error:
+        raise ProviderError(
+            f"{operation}: the answer is no XML", reason=Reason.UNAVAILABLE, operation=operation, why=str(error)
+        ) from error
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
 def fields(body: bytes, names: Sequence[str]) -> list[str]:
     """The texts of the first elements with these names in an XML answer; empty where there are none."""
-    found = dict.fromkeys(names, "")
     try:
-        for element in ElementTree.fromstring(body).iter():
-            name = element.tag.rpartition("}")[2]
-            if name in found and not found[name]:
-                found[name] = element.text or ""
-    except ElementTree.ParseError:
-        pass
-    return [found[name] for name in names]
+        root = parsed(body, "")
+    except ProviderError:
+        return ["" for _ in names]
+    return [next((e.text or "" for e in root.iter(name)), "") for name in names]

@@ -31,6 +31,7 @@ from rehost.providers.aws.kinds.common import Clients
 from rehost.providers.base import KindDispatch, RuleBook
 from rehost.providers.botoerrors import guarded
 from rehost.providers.s3 import S3Objects
+from rehost.providers.s3wire import Wire
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
@@ -120,7 +121,7 @@ class AwsConnection(KindDispatch):
 
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
-        return S3Objects(self._clients["s3"], str(bucket["bucket"]), self._credentials)
+        return S3Objects(Wire.of(self._clients["s3"], self._credentials), str(bucket["bucket"]))
 
     def close(self) -> None:
         """Close the connections."""

@@ -24,6 +24,7 @@ from rehost.providers.hetzner.kinds import (
     zone,
 )
 from rehost.providers.s3 import S3Objects
+from rehost.providers.s3wire import Wire
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
@@ -146,7 +147,7 @@ class HetznerConnection(KindDispatch):
 
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
-        return S3Objects(self._objects["s3"], str(bucket["bucket"]), self._objects.credentials)
+        return S3Objects(Wire.of(self._objects["s3"], self._objects.credentials), str(bucket["bucket"]))
 
     def close(self) -> None:
         """Close the connections."""

@@ -20,6 +20,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from rehost.stacks.data.evidence import Evidence, Row
 from rehost.stacks.data.report import Names
@@ -145,7 +146,7 @@ def _decide(
         if there is not None and same(there, row):
             tools.report.count(skipped=1, skipped_bytes=here.size)
         else:
-            tools.crew.submit(tools.guarded(key, lambda: check(tools, row)))
+            tools.crew.submit(tools.guarded(key, lambda: check(tools, row, there)))
     elif row["state"] == "spoiled" and row["move"] == tools.move:
         tools.report.find("differences", f"{key}: {row['found']}")
     else:
@@ -178,34 +179,39 @@ def _kept(tools: Tools, meta: ObjectMeta) -> dict[str, dict[str, str]]:
     return {kind: dict(getattr(meta, kind)) for kind in tools.destination.keeps - {"tags"}}
 
 
-def check(tools: Tools, row: Row) -> None:
-    """Read an object back and compare it with the evidence; a large one adds jobs for its parts."""
+def check(tools: Tools, row: Row, there: ObjectInfo | None) -> None:
+    """Read an object back and compare it with the evidence; a large one adds jobs for its parts. `there` is what
+    the listing says of it."""
     try:
         if row.get("part"):
-            _LargeCheck(tools, row).begin()
+            _LargeCheck(tools, row, there).begin()
         else:
-            _judge(tools, row, *read_object(tools, tools.destination, row["key"], 0))
+            _judge(tools, row, there, *read_object(tools, tools.destination, row["key"], 0))
     except ProviderError as error:
         if error.reason is not Reason.NOT_FOUND:
             raise
         spoil(tools, row, "missing at the destination")
 
 
-def _judge(tools: Tools, row: Row, read: str, back: ObjectInfo, kept: ObjectMeta) -> None:
+def _judge(
+    tools: Tools, row: Row, there: ObjectInfo | None, read: str, back: ObjectInfo, kept: ObjectMeta
+) -> None:
     tools.report.count(read_back=1, read_back_bytes=back.size)
     if read != row["sha256"] or back.size != row["size"]:
         spoil(tools, row, "the content differs", read)
     elif lost(row["meta"], kept) != row.get("lost", {}):
         spoil(tools, row, "type or metadata differ", read)
     else:
-        fresh = {"destination": [back.etag, int(back.modified)], "read": read, "move": tools.move}
+        # As it is listed: some stores list another marker than they answer a read with.
+        listed = there or back
+        fresh = {"destination": [listed.etag, int(listed.modified)], "read": read, "move": tools.move}
         tools.evidence.add({**row, **fresh, "at": round(tools.clock.time(), 3)})
 
 
 class _LargeCheck(Parts):
-    def __init__(self, tools: Tools, row: Row) -> None:
+    def __init__(self, tools: Tools, row: Row, there: ObjectInfo | None) -> None:
         super().__init__(tools, row["key"])
-        self.row = row
+        self.row, self.there = row, there
 
     def begin(self) -> None:
         tools, row = self.tools, self.row
@@ -219,7 +225,7 @@ class _LargeCheck(Parts):
 
     def _end(self) -> None:
         read = joined(self.read[number] for number in range(len(self.spans)))
-        _judge(self.tools, self.row, read, self.back, self.kept)
+        _judge(self.tools, self.row, self.there, read, self.back, self.kept)
 
 
 def verify_pass(tools: Tools, *, allowed: Allowed = NOTHING, trust: bool = True) -> None:
@@ -243,7 +249,7 @@ def verify_pass(tools: Tools, *, allowed: Allowed = NOTHING, trust: bool = True)
         elif row["state"] != "copied":
             report.find("differences", f"{key}: its copy was not finished")
         elif there is None or not (trust and row["move"] == tools.move and same(there, row)):
-            tools.crew.submit(tools.guarded(key, lambda row=row: check(tools, row)))  # type: ignore[misc]
+            tools.crew.submit(tools.guarded(key, partial(check, tools, row, there)))
     tools.crew.drain()
     report.source_digest, report.destination_digest = digests(tools.evidence)
 

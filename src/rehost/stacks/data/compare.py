@@ -32,7 +32,7 @@ def compare_pass(tools: Tools, *, allowed: Allowed = NOTHING) -> None:
 
 def _compare(tools: Tools, here: ObjectInfo, there: ObjectInfo, row: Row | None) -> None:
     if row is not None and row["state"] == "copied" and row["source"] == marker(here):
-        check(tools, row)
+        check(tools, row, there)
     else:
         _both(tools, here, there)
 
