@@ -1,7 +1,7 @@
-"""The corpus: small stack files in `broken/` and `valid/`, with what is to be found in the broken ones beside them.
+"""The corpus: small stack files in `broken/` and `valid/`, and beside the broken ones what is to be found in them.
 
-`NAME.expected` has a line for each finding: severity, code, line:column. It is data: write it by hand, and look twice
-before you change a line.
+`NAME.expected` has a line for each finding: severity, code, line:column. It is data: look twice before you change
+a line of it.
 """
 
 from __future__ import annotations
