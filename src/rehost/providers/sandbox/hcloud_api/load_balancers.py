@@ -27,9 +27,9 @@ _HTTP_CHECK = {"domain": "", "path": "/", "response": "", "status_codes": ["2??"
 def _interface(project: Project, id_: int | None) -> Record:
     record = project.find("primary_ips", id_)
     if record is None:
-        return {"ip": None, "dns_ptr": None}
+        return {"ip": None, "blocked": False, "dns_ptr": None}
     pointer = record["dns_ptr"][0]["dns_ptr"] if record["dns_ptr"] else None
-    return {"id": record["id"], "ip": address(record), "dns_ptr": pointer}
+    return {"id": record["id"], "ip": address(record), "blocked": record["blocked"], "dns_ptr": pointer}
 
 
 def address(record: Record) -> str:
@@ -210,7 +210,7 @@ def _addresses(project: Project, body: Record, place: str) -> dict[str, int | No
     asked = body.get("public_net") or {}
     given: dict[str, int | None] = {}
     for family in _FAMILIES:
-        id_ = (asked.get(family) or {}).get("id")
+        id_ = asked.get(family)
         given[family] = primary_ips.usable(project, id_, family, place)["id"] if id_ is not None else None
     return given
 

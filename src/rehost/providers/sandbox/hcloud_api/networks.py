@@ -11,6 +11,17 @@ from rehost.providers.sandbox.hcloud_api.resources import Answer, Call, Kind, gu
 from rehost.providers.sandbox.hcloud_api.store import Project, effect
 
 NETWORKS = Kind("networks", "network")
+_MOVES = {"attach_to_network": "attaching", "detach_from_network": "detaching", "change_alias_ips": "updating"}
+_MEMBERS = Kind(
+    "members",
+    "member",
+    sorts=("id", "type", "ip", "status"),
+    filters={
+        "type": ("server", "load_balancer"),
+        "status": ("ok", "attaching", "detaching", "updating", "error"),
+        "subnet": (),
+    },
+)
 _PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _RESERVED = IPv4Address("172.31.1.1")
 """The gateway of the public interface."""
@@ -303,15 +314,28 @@ def _protect(call: Call, id: int) -> Answer:
 
 def _members(call: Call, id: int) -> Answer:
     project, network = call.project, call.project.get("networks", id)
-    members = []
+    moving = {
+        (row["type"], row["id"]): _MOVES[action["command"]]
+        for action in project.actions_of("network", id)
+        if action["status"] == "running" and action["command"] in _MOVES
+        for row in action["resources"]
+    }
+    members: list[Record] = []
     for kind, word in (("servers", "server"), ("load_balancers", "load_balancer")):
         for member in network[kind]:
-            nets = project.get(kind, member)["private_net"]
-            net = next(net for net in nets if net["network"] == id)
+            net = next(net for net in project.get(kind, member)["private_net"] if net["network"] == id)
+            address = IPv4Address(net["ip"])
             members.append(
-                {"type": word, word: {"id": member}, "ip": net["ip"], "alias_ips": net.get("alias_ips", [])}
+                {
+                    "type": word,
+                    "id": member,
+                    "ip": net["ip"],
+                    "status": moving.get((word, member), "ok"),
+                    "alias_ips": net.get("alias_ips", []),
+                    "subnet": str(next(subnet for subnet in _subnets(network) if address in subnet)),
+                }
             )
-    return Kind("members", "member").listed(call, members)
+    return _MEMBERS.listed(call, members)
 
 
 _ACTIONS = "/networks/<int:id>/actions"

@@ -47,14 +47,15 @@ def forget_server(project: Project, server: int) -> None:
 
 
 def _health(balancer: Record, server: Record | None) -> list[Record]:
-    healthy = server is None or server["status"] in _HEALTHY_STATES
-    if server is not None and healthy:
-        detail, status = "", "healthy"
+    if server is None:
+        status, detail = "unknown", None
+    elif server["status"] in _HEALTHY_STATES:
+        status, detail = "healthy", None
     else:
-        detail, status = ("", "unknown") if healthy else ("connection refused", "unhealthy")
+        status, detail = "unhealthy", "layer4_no_connection"
     return [
-        {"listen_port": service["listen_port"], "status": status, "detail": detail, "http_status_code": None}
-        for service in balancer["services"]
+        {"listen_port": row["listen_port"], "status": status, "detail": detail, "http_status_code": None}
+        for row in balancer["services"]
     ]
 
 
