@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from rehost.providers.sandbox.hcloud_api import (
@@ -37,7 +35,8 @@ from rehost.providers.sandbox.hcloud_api import (
     zones,
 )
 from rehost.providers.sandbox.hcloud_api.errors import ApiError, Record, removed
-from rehost.providers.sandbox.hcloud_api.resources import Call, Handler
+from rehost.providers.sandbox.hcloud_api.resources import Call
+from rehost.providers.sandbox.hcloud_api.routing import Router
 from rehost.providers.sandbox.hcloud_api.store import Behaviour, Project
 
 _FAMILIES = (
@@ -90,7 +89,6 @@ class HcloudApi:
                 name, Project(name, clock, self.behaviour, tokens_left=rate_limit, refilled=clock())
             )
         self._projects = {token: projects[name] for token, name in tokens.items()}
-        self._map, self._handlers = _routes()
 
     def project(self, token: str) -> Project:
         """The project of a token, for tests that look behind the API."""
@@ -130,27 +128,19 @@ class HcloudApi:
             allowed, headers = self._limit(project)
             if not allowed:
                 raise ApiError(429, "rate_limit_exceeded", "limit of requests per hour reached")
-            endpoint, values = self._route(request)
-            self.calls[endpoint] = self.calls.get(endpoint, 0) + 1
+            operation, values = _router().find(request.method, _path(request))
+            self.calls[operation.name] = self.calls.get(operation.name, 0) + 1
             if request.method != "GET" and token in self._read_only:
                 raise ApiError(403, "forbidden", "the token is only allowed to perform GET requests")
             call = Call(project, _body(request), MultiDict(request.args))
-            bodies.check(_operation(endpoint), call.body)
+            bodies.check(operation.name, call.body)
             project.settle()
-            status, answer = self._handlers[endpoint](call, **values)
+            status, answer = operation.handler(call, **values)
             if call.links:
                 headers["Link"] = _links(request, call.links)
         except ApiError as error:
             status, answer = error.status, error.body()
         return _json(status, answer, headers)
-
-    def _route(self, request: Request) -> tuple[str, Mapping[str, Any]]:
-        try:
-            return self._map.bind_to_environ(request.environ).match()
-        except MethodNotAllowed as error:
-            raise ApiError(405, "method_not_allowed", "the method is not supported by this path") from error
-        except HTTPException as error:
-            raise ApiError(404, "not_found", "the path does not exist") from error
 
     def _limit(self, project: Project) -> tuple[bool, dict[str, str]]:
         limit, now = self.behaviour.rate_limit, self._clock()
@@ -184,26 +174,20 @@ class HcloudApi:
         return _json(404, {}, {})
 
 
-def _routes() -> tuple[Map, dict[str, Handler]]:
-    rules: list[Rule] = []
-    handlers: dict[str, Handler] = {}
-    for family in _FAMILIES:
-        for method, path, handler in family.ROUTES:
-            name = f"{method} {path}"
-            rules.append(Rule(f"/v1{path}", methods=[method], endpoint=name))
-            handlers[name] = handler
-    for path in ("/datacenters", "/datacenters/<int:id>"):
-        rules.append(Rule(f"/v1{path}", methods=["GET"], endpoint=f"GET {path}"))
-        handlers[f"GET {path}"] = _datacenters
-    return Map(rules, strict_slashes=False), handlers
+@cache
+def _router() -> Router:
+    gone = (("GET", "/datacenters", _datacenters), ("GET", "/datacenters/<int:id>", _datacenters))
+    return Router([*(route for family in _FAMILIES for route in family.ROUTES), *gone])
 
 
 def _datacenters(call: Call, id: int = 0) -> tuple[int, Record]:
     raise removed("2026-06-02-datacenters-deprecated", "datacenters were removed; use locations")
 
 
-def _operation(endpoint: str) -> str:
-    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", endpoint)
+def _path(request: Request) -> str:
+    if not request.path.startswith("/v1/"):
+        raise ApiError(404, "not_found", "the path does not exist")
+    return request.path.removeprefix("/v1")
 
 
 def _body(request: Request) -> Record:
