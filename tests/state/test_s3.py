@@ -160,3 +160,33 @@ def test_a_storage_that_takes_no_notice_of_conditions_is_refused(
         opened(url, environment).open("plaza", "here", command="deploy"),
     ):
         pass
+
+
+def _append_until_killed(url: str, environment: Mapping[str, str], said: Any) -> None:
+    with opened(url, environment).open("plaza", "here", command="deploy") as session:
+        for number in range(10_000):
+            session.append({"kind": "facts", "facts": {f"f{number}": {"value": 1}}})
+            said.send(f"f{number}")
+
+
+@pytest.mark.parametrize("after", [1, 7])
+def test_a_killed_writer_is_followed_at_once_and_has_lost_nothing(
+    url: str, environment: Mapping[str, str], after: int
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    out, into = spawn.Pipe(duplex=False)
+    child = spawn.Process(target=_append_until_killed, args=(url, dict(environment), into))
+    child.start()
+    into.close()
+    acknowledged = {out.recv() for _ in range(after)}
+    child.kill()
+    try:
+        while True:
+            acknowledged.add(out.recv())
+    except EOFError:
+        child.join()
+    with opened(url, environment).open("plaza", "here", command="destroy") as session:
+        assert (session.taken_over, session.recovered) == ("deploy", True)
+        assert acknowledged <= set(session.state.facts)
+        session.append({"kind": "facts", "facts": {"next": {"value": 1}}})
+    assert acknowledged | {"next"} <= set(opened(url, environment).read("plaza", "here").facts)

@@ -191,6 +191,9 @@ class Deployment:
         then the plan can tell drift from change."""
         state = session.state
         check_owner(state, self.look)
+        if session.taken_over:
+            told = f"took the lock over from a `rehost {session.taken_over}` of this machine that is not running"
+            self.emit(Note(self.clock.time(), told))
         deleting = {intent.urn for intent in state.pending.values() if intent.action == "delete"}
         for text in settle(self.look, session):
             self.emit(Note(self.clock.time(), text))

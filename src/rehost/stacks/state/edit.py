@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.graph import urn_name
+from rehost.stacks.plan import named
 from rehost.stacks.state import pulumi
 from rehost.stacks.state.crypt import Crypter, Opening, Passphrase
 from rehost.stacks.state.model import Intent, ResourceState, State
@@ -50,10 +51,11 @@ def _as_resource(intent: Intent) -> ResourceState:
 
 
 def find(state: State, address: str) -> list[Held]:
-    """What an address means: a component, a URN, a key, or the last part of a URN. Raises InvalidInput for what is
-    not there."""
+    """What an address means: a URN, a key, a component or group of them, or the last part of a URN. Raises
+    InvalidInput for what is not there."""
     everything = held(state)
-    found = [item for item in everything if address in (item.key, item.resource.component, item.resource.urn)]
+    found = [item for item in everything if address in (item.key, item.resource.urn)]
+    found = found or [item for item in everything if named(item.resource.component, (address,))]
     found = found or [item for item in everything if address == urn_name(item.resource.urn)]
     if found:
         return found

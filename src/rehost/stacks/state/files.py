@@ -158,12 +158,12 @@ class FileStore:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise (_holder(path) or LockInfo.here("?")).refusal(f"{stack} on {target}") from None
+                raise (_holder(path) or LockInfo.here("?")).refusal(stack, target) from None
             # The kernel freed the lock of a process that died here. A holder on another machine (a shared
             # folder) is not known to be dead.
             holder = _holder(path)
             if holder is not None and holder.host != socket.gethostname():
-                raise holder.refusal(f"{stack} on {target}")
+                raise holder.refusal(stack, target)
             _write_holder(handle, path, LockInfo.here(command))
             try:
                 yield holder
@@ -186,7 +186,7 @@ class FileStore:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise (holder or LockInfo.here("?")).refusal(f"{stack} on {target}") from None
+                raise (holder or LockInfo.here("?")).refusal(stack, target) from None
             file.truncate(0)
         return holder
 

@@ -77,13 +77,13 @@ class LockInfo:
         """For people: who, where, what."""
         return f"{self.user} on {self.host} (process {self.pid}, `rehost {self.command}`)"
 
-    def refusal(self, what: str, *, renewed: str = "") -> Refused:
+    def refusal(self, stack: str, target: str, *, renewed: str = "") -> Refused:
         """The error for whoever comes second. `renewed` is its last sign of life."""
         last = f", last heard of at {renewed}" if renewed and renewed != self.since else ""
         return Refused(
-            f"{what} is locked by {self.told()}",
+            f"{stack} on {target} is locked by {self.told()}",
             why=f"it has been working there since {self.since}{last}; two at once would undo each other's work",
-            fix="wait for it; if it can't be running any more, `rehost state unlock`",
+            fix=f"wait for it; if it can't be running any more, `rehost state unlock --on {target}`",
         )
 
 

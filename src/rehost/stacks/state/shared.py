@@ -84,8 +84,7 @@ class SharedStore:
         return f"{self._blobs.url}: {key}"
 
     def _lock(self, stack: str, target: str) -> SharedLock:
-        key = self._key(stack, target, ".lock")
-        return SharedLock(self._blobs, key, f"{stack} on {target}", renew_s=self._renew_s)
+        return SharedLock(self._blobs, self._key(stack, target, ".lock"), stack, target, renew_s=self._renew_s)
 
     # -- questions -----------------------------------------------------------------------------------------
 

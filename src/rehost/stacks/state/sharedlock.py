@@ -21,12 +21,13 @@ RENEW_SECONDS = 20.0
 
 
 class SharedLock:
-    """The lock in the object `key`. `what` is its name for people."""
+    """The lock of a stack at a target, in the object `key`, renewed every `renew_s` seconds."""
 
-    def __init__(self, blobs: Blobs, key: str, what: str, *, renew_s: float = RENEW_SECONDS) -> None:
+    def __init__(self, blobs: Blobs, key: str, stack: str, target: str, *, renew_s: float = RENEW_SECONDS) -> None:
         self._blobs = blobs
         self._key = key
-        self._what = what
+        self._of = (stack, target)
+        self._what = f"{stack} on {target}"
         self._renew_s = renew_s
         self._holder: LockInfo | None = None
         self._writing = threading.Lock()
@@ -64,13 +65,13 @@ class SharedLock:
         naming the holder, while somebody else has it."""
         holder, epoch, renewed, blob = self._read()
         if holder is not None and not holder.dead:
-            raise holder.refusal(self._what, renewed=renewed)
+            raise holder.refusal(*self._of, renewed=renewed)
         mine = LockInfo.here(command)
         try:
             self._put(mine, epoch + 1, blob)
         except Conflict:
             first, _, renewed = self.look()
-            raise (first or LockInfo.here("?")).refusal(self._what, renewed=renewed) from None
+            raise (first or LockInfo.here("?")).refusal(*self._of, renewed=renewed) from None
         self._holder, self.epoch = mine, epoch + 1
         self._ended.clear()
         self._thread = threading.Thread(target=self._renew, name="lock", daemon=True)
@@ -126,7 +127,7 @@ class SharedLock:
         if holder is None or blob is None:
             return None
         if holder.runs_here:
-            raise holder.refusal(self._what, renewed=renewed)
+            raise holder.refusal(*self._of, renewed=renewed)
         try:
             # A higher epoch, so that a holder that lives on after all finds out.
             self._put(None, epoch + 1, blob)
