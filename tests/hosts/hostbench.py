@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import http.client
 import tempfile
 import threading
@@ -13,9 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import machine
+import pytest
+
 from rehost.stacks.hosts.memory import MemoryBackend, MemoryHost
 from rehost.stacks.hosts.processes import ProcessHost
-from rehost.stacks.hosts.programs import probe
+from rehost.stacks.hosts.programs import agent
+from rehost.stacks.hosts.ssh import SshAddress
+from rehost.stacks.hosts.systemd import SystemdHost
 from rehost.stacks.hosts.unithost import UnitHost
 from rehost.stacks.hosts.units import HealthCheck, Order, Port, UnitSpec
 
@@ -101,10 +108,34 @@ def processes() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="rehost-hosts-") as folder:
         host = ProcessHost("local", Path(folder), address="127.77.3.1")
         try:
-            yield Bench(host, lambda: probe.free(1)[0])
+            yield Bench(host, lambda: agent.free(1)[0])
         finally:
             for name in host.units():
                 host.remove(name, data=True)
 
 
-BENCHES: dict[str, Callable[[], Iterator[Bench]]] = {"memory": memory, "processes": processes}
+@functools.cache
+def the_machine() -> machine.Machine:
+    """One for all tests of a run."""
+    started = machine.boot()
+    atexit.register(started.stop)
+    return started
+
+
+def ssh() -> Iterator[Bench]:
+    if machine.missing():
+        pytest.skip(f"a machine with SSH and systemd {machine.missing()}")
+    there = the_machine()
+    address = SshAddress("127.0.0.1", (there.host_key,), port=there.port, private_key=there.private_key)
+    host = SystemdHost("far", address)
+    host.backend.address = host.backend.inner = "127.0.0.1"
+    try:
+        yield Bench(host, lambda: agent.free(1)[0])
+    finally:
+        for name in host.units():
+            host.remove(name, data=True)
+        host.run(["rm", "-rf", host.backend.layout.prefix])
+        host.close()
+
+
+BENCHES: dict[str, Callable[[], Iterator[Bench]]] = {"memory": memory, "processes": processes, "ssh": ssh}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_change_restarts_the_unit_and_its_fingerprint_changes(bench: Bench) ->
 
 def test_an_edited_file_is_seen_and_put_right(bench: Bench) -> None:
     spec = bench.web()
-    bench.host.apply(spec)
+    bench.host.release(spec)
     path = bench.host.backend.layout.source("web", "a") + "/app.py"
     bench.host.put(HostFile(path, b"raise SystemExit('edited')"))
     assert bench.host.units()["web"].drift == ("a/source/app.py",)
@@ -194,9 +195,10 @@ def test_values_and_arguments_arrive_as_they_are(bench: Bench) -> None:
         environment={"ODD": ODD, "EMPTY": ""},
         command=(bench.host.backend.python, "-c", program, *words),
     )
+    begin = time.time()
     bench.host.apply(spec)
-    bench.until(lambda: bench.host.logs("web"))
-    assert json.loads(bench.host.logs("web")[0].text) == [list(words), ODD, ""]
+    bench.until(lambda: bench.host.logs("web", since=begin))
+    assert json.loads(bench.host.logs("web", since=begin)[0].text) == [list(words), ODD, ""]
     bench.until(lambda: bench.host.units()["web"].exit_code == 0)
     assert not bench.host.apply(spec), "what came to its end is not started again"
 

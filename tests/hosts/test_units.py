@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.cron import on_calendar, parse
 from rehost.stacks.hosts.firewall import Allow, HostFirewall, nftables
+from rehost.stacks.hosts.unitfiles import environment_file, environment_of, quote
 from rehost.stacks.hosts.units import HealthCheck, Order, Port, Schedule, UnitSpec, Volume
 
 NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
@@ -179,3 +180,22 @@ def test_nft_takes_the_rules() -> None:
     if "unshare failed" in run.stderr:
         pytest.skip("no network namespace may be made here")
     assert run.returncode == 0, run.stderr
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True),
+        st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")),
+    )
+)
+def test_variables_can_be_read_back_from_their_file(environment: dict[str, str]) -> None:
+    content = environment_file(environment)
+    assert environment_of(content) == environment
+    assert content == environment_file(dict(reversed(environment.items())))
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")))
+def test_a_quoted_word_is_one_line_without_specifiers_and_variables(word: str) -> None:
+    quoted = quote(word)
+    assert quoted[0] == quoted[-1] == '"' and not set(quoted) & set("\n\r\t")
+    assert "%" not in quoted.replace("%%", "") and "$" not in quoted.replace("$$", "")

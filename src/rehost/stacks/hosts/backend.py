@@ -76,13 +76,15 @@ class Placed:
 
     def environment(self, layout: Layout) -> dict[str, str]:
         """All variables that it is given."""
-        given = {"HOST": self.address}
+        given = {"HOST": "0.0.0.0" if self.spec.image else self.address}
         for port in self.spec.ports:
-            given.setdefault("PORT", str(self.ports[port.port]))
-            given[f"PORT_{port.port}"] = str(self.ports[port.port])
+            number = (port.target or port.port) if self.spec.image else self.ports[port.port]
+            given.setdefault("PORT", str(number))
+            given[f"PORT_{port.port}"] = str(number)
         for volume in self.spec.volumes:
             if volume.named:
-                given[volume.variable] = f"{layout.volumes(self.spec.name)}/{volume.source}"
+                path = f"{layout.volumes(self.spec.name)}/{volume.source}"
+                given[volume.variable] = volume.target if self.spec.image else path
         return {**given, **self.spec.environment}
 
     def source_files(self, layout: Layout) -> list[HostFile]:
@@ -157,6 +159,9 @@ class Backend(Protocol):
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove files, and folders with all below them; folders above that get empty go too, up to the prefix."""
+
+    def leave(self) -> None:
+        """Remove what units shared: the last one is gone."""
 
     def start(self, service: str, *, scheduled: bool, again: bool) -> None:
         """Start a service (its timer) now and at boot; with `again` end what runs and start it anew."""

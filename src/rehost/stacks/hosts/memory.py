@@ -82,6 +82,10 @@ class MemoryBackend:
                 for found in [*self.tree(path), path]:
                     self.contents.pop(found, None)
 
+    def leave(self) -> None:
+        """Remove the shared programs."""
+        self.delete([self.layout.library])
+
     def start(self, service: str, *, scheduled: bool, again: bool) -> None:
         """Let a service say that it runs."""
         del scheduled

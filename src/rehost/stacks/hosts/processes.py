@@ -7,26 +7,22 @@ them, and nothing starts by itself when the machine boots. Needs /proc (Linux).
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-import pwd
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.backend import FileFact, Layout, Placed, ServiceState
 from rehost.stacks.hosts.port import Active, Completed, HostError, HostFile, LogLine
-from rehost.stacks.hosts.programs import probe
+from rehost.stacks.hosts.programs import agent
 from rehost.stacks.hosts.programs.supervise import MARK, birth
 from rehost.stacks.hosts.unithost import UnitHost
 from rehost.stacks.hosts.units import HealthCheck, UnitSpec
@@ -58,8 +54,6 @@ class ProcessBackend:
     def render(self, placed: Placed) -> Sequence[HostFile]:
         """The source, and all that the supervisor needs to know."""
         spec = placed.spec
-        command = placed.program(self.layout)
-        source = placed.source_files(self.layout)
         if spec.image:
             if self._images is None:
                 raise InvalidInput(
@@ -67,11 +61,10 @@ class ProcessBackend:
                     why="units are plain processes here",
                     fix="give it a command and files",
                 )
-            real = Placed(self._images(spec), placed.slot, placed.ports, placed.address)
-            command, source = real.program(self.layout), real.source_files(self.layout)
+            placed = replace(placed, spec=self._images(spec))
         defaults = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         service = {
-            "command": command,
+            "command": placed.program(self.layout),
             "environment": {**defaults, **placed.environment(self.layout)},
             "folder": placed.folder(self.layout),
             "restart": spec.restart.value,
@@ -82,67 +75,43 @@ class ProcessBackend:
         }
         folder = self.layout.slot(spec.name, placed.slot)
         content = json.dumps(service, sort_keys=True).encode()
-        return [*source, HostFile(f"{folder}/service.json", content, 0o600)]
+        return [*placed.source_files(self.layout), HostFile(f"{folder}/service.json", content, 0o600)]
 
     def prepare(self, placed: Placed) -> None:
         """Folders of volumes."""
         for volume in placed.spec.volumes:
             if volume.named:
-                Path(self.layout.volumes(placed.spec.name), volume.source).mkdir(parents=True, exist_ok=True)
+                agent.folder(f"{self.layout.volumes(placed.spec.name)}/{volume.source}", 0o750, "")
 
     def describe(self, paths: Iterable[str]) -> Mapping[str, FileFact]:
         """Files that are there."""
-        facts = {}
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                content, found = Path(path).read_bytes(), Path(path).stat()
-                owner = "" if found.st_uid == os.geteuid() else _user(found.st_uid)
-                facts[path] = FileFact(hashlib.sha256(content).hexdigest(), found.st_mode & 0o7777, owner)
-        return facts
+        return {path: FileFact(*fact) for path, fact in agent.describe(list(paths)).items()}
 
     def tree(self, folder: str) -> Sequence[str]:
         """Paths of all files below a folder."""
-        return sorted(str(path) for path in Path(folder).rglob("*") if not path.is_dir() or path.is_symlink())
+        return agent.tree(folder)
 
     def write(self, files: Sequence[HostFile]) -> None:
         """Write files, each atomically."""
-        for file in files:
-            path = Path(file.path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".rehost-", dir=path.parent)
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(file.content)
-                    os.fchmod(stream.fileno(), file.mode)
-                    if file.owner:
-                        shutil.chown(temporary, file.owner)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                Path(temporary).replace(path)
-            except (OSError, LookupError) as error:
-                Path(temporary).unlink(missing_ok=True)
-                raise HostError(f"{file.path} can't be written", why=str(error)) from error
+        try:
+            agent.write([(file.path, file.content, file.mode, file.owner) for file in files])
+        except (OSError, LookupError) as error:
+            raise HostError(f"{files[0].path} can't be written", why=str(error)) from error
 
     def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Content of the files that are there."""
-        contents = {}
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                contents[path] = Path(path).read_bytes()
-        return contents
+        return agent.read(list(paths))
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove files and folders, and what gets empty above them."""
-        for path in map(Path, paths):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-            for parent in path.parents:
-                if not str(parent).startswith(self.layout.prefix + "/"):
-                    break
-                with contextlib.suppress(OSError):
-                    parent.rmdir()
+        try:
+            agent.delete(paths, self.layout.prefix)
+        except OSError as error:
+            raise HostError(f"{paths[0]} can't be removed", why=str(error)) from error
+
+    def leave(self) -> None:
+        """Remove the shared programs."""
+        self.delete([self.layout.library])
 
     # -- services ----------------------------------------------------------------------------------------------
 
@@ -247,8 +216,8 @@ class ProcessBackend:
         """Whether a health check succeeds now."""
         if not check.command:
             if check.path:
-                return probe.http_ok(address, port, check.path, check.timeout)
-            return probe.tcp_ok(address, port, check.timeout)
+                return agent.http_ok(address, port, check.path, check.timeout)
+            return agent.tcp_ok(address, port, check.timeout)
         described = json.loads((self._folder(service) / "service.json").read_text(encoding="utf-8"))
         try:
             run = subprocess.run(
@@ -266,35 +235,23 @@ class ProcessBackend:
 
     def connections(self, ports: Iterable[int]) -> int:
         """Established connections to these ports of this machine."""
-        return probe.connections(set(ports))
+        return agent.connections(list(ports))
 
     def free_ports(self, count: int) -> Sequence[int]:
         """Ports that nobody listens at."""
-        return probe.free(count)
+        return agent.free(count)
 
     def run(
         self, command: Sequence[str], *, input: bytes, environment: Mapping[str, str], timeout: float
     ) -> Completed:
         """Run a command to its end, in a group of its own that ends with it."""
         try:
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **environment},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            ended = agent.run(command, input, dict(environment), timeout)
+        except TimeoutError as error:
+            raise HostError(str(error)) from error
         except OSError as error:
             raise HostError(f"{command[0]} can't be run", why=str(error)) from error
-        with process:
-            try:
-                out, err = process.communicate(input, timeout)
-            except subprocess.TimeoutExpired as error:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                raise HostError(f"{command[0]} took longer than {timeout:g} s and was ended") from error
-        return Completed(process.returncode, out, err)
+        return Completed(ended["code"], ended["out"], ended["err"])
 
     def close(self) -> None:
         """Nothing is held."""
@@ -348,13 +305,6 @@ def _environ(entry: Path) -> list[bytes]:
         return (entry / "environ").read_bytes().split(b"\0")
     except OSError:
         return []
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _line(text: str) -> LogLine:

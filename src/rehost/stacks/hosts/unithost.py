@@ -368,7 +368,7 @@ class UnitHost:
             if there:
                 self.backend.clear_logs(name)
             if not self.backend.tree(layout.units):
-                self.backend.delete([layout.library])
+                self.backend.leave()
             return there
 
     # -- files and commands ------------------------------------------------------------------------------------

@@ -48,8 +48,8 @@ class Port:
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A folder that outlives versions. `source` is a name (kept under the host's prefix) or an absolute path of
-    the host, which is never created or removed. A process sees a named one at `target` where the host can bind
-    it, and everywhere at the path in the variable `VOLUME_<NAME>`."""
+    the host, which is never created or removed. Containers see it at `target`; processes see the host's paths, and
+    find a named one through the variable `VOLUME_<NAME>`."""
 
     source: str
     target: str
@@ -158,6 +158,8 @@ class UnitSpec:
             found.append(f"{self.image!r} is no image")
         if "\0" in "".join(self.command) or (self.command and not self.command[0]):
             found.append("a command is not empty and holds no NUL")
+        if self.command and not self.image and self.command[0][:1] in tuple("@-:+!|"):
+            found.append(f"{self.command[0]!r} is no program")
         found += [f"{key!r} is no name of a variable" for key in self.environment if not _VARIABLE.fullmatch(key)]
         for key, value in self.environment.items():
             if "\0" in value or not _encodable(value):

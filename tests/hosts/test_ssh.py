@@ -1,0 +1,261 @@
+"""What only hosts over SSH have to do, on a machine with a real sshd and a real systemd.
+
+Not covered: a boot (that enabled units come up and held ones don't follows from their unit files), images pulled
+from a registry, packages that cloud-init installs, sudo of other users than root.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hostbench import Bench, ssh, the_machine
+from hypothesis import HealthCheck as Slow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rehost.stacks.errors import InvalidInput
+from rehost.stacks.hosts.firewall import Allow, HostFirewall
+from rehost.stacks.hosts.port import HostDenied, HostError, HostFile, HostUnreachable
+from rehost.stacks.hosts.ssh import Ssh, SshAddress
+from rehost.stacks.hosts.systemd import SystemdHost
+from rehost.stacks.hosts.units import HealthCheck, Limits, Restart, Schedule, UnitSpec, Volume
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    yield from ssh()
+
+
+def address(**changes: object) -> SshAddress:
+    there = the_machine()
+    given = SshAddress(
+        "127.0.0.1", (there.host_key,), port=there.port, private_key=there.private_key, attempts=2, pause=0.01
+    )
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def new_key() -> tuple[str, str]:
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    return key.export_private_key().decode(), key.export_public_key().decode()
+
+
+def test_a_host_with_another_key_is_not_talked_to(bench: Bench) -> None:
+    stranger = SystemdHost("far", address(host_keys=(new_key()[1],)))
+    with pytest.raises(HostDenied, match="not the host that was expected"):
+        stranger.run(["true"])
+    stranger.close()
+    with pytest.raises(InvalidInput, match="no host key is known"):
+        Ssh(address(host_keys=()))
+
+
+def test_a_wrong_private_key_is_said(bench: Bench) -> None:
+    host = SystemdHost("far", address(private_key=new_key()[0]))
+    with pytest.raises(HostDenied, match="does not let us in"):
+        host.run(["true"])
+    host.close()
+
+
+def test_nobody_there_is_said_after_some_attempts(bench: Bench) -> None:
+    host = SystemdHost("far", address(port=bench.port()))
+    with pytest.raises(HostUnreachable, match="can't be reached"):
+        host.run(["true"])
+    host.close()
+
+
+def test_a_host_without_the_interpreter_is_said(bench: Bench) -> None:
+    host = SystemdHost("far", address(python="/usr/bin/no-python"))
+    with pytest.raises(HostUnreachable) as failure:
+        host.run(["true"])
+    assert "no-python" in failure.value.why + failure.value.fix
+    host.close()
+
+
+def test_a_lost_connection_is_opened_again(bench: Bench) -> None:
+    bench.host.put(HostFile("/opt/rehost/note", b"1"))
+    sessions = "for pid in $(pgrep -f 'sshd: root@'); do kill -9 $pid; done"
+    subprocess.run(["nsenter", "-t", str(init()), "-p", "-m", "sh", "-c", sessions], check=False)
+    assert bench.host.fetch("/opt/rehost/note") == b"1"
+
+
+def init() -> int:
+    """The systemd of the machine, seen from here."""
+    found = the_machine().process.pid
+    for _ in range(8):
+        children = subprocess.run(["pgrep", "-P", str(found)], capture_output=True, text=True, check=False)
+        first = children.stdout.split()
+        name = subprocess.run(["ps", "-o", "comm=", "-p", str(found)], capture_output=True, text=True, check=True)
+        if name.stdout.strip() == "systemd" or not first:
+            break
+        found = int(first[0])
+    return found
+
+
+def test_through_a_jump_host(bench: Bench) -> None:
+    host = SystemdHost("far", address(via=address()))
+    assert host.run(["echo", "there"]).text == "there"
+    host.close()
+
+
+def test_many_threads_share_one_connection(bench: Bench) -> None:
+    said: list[str] = []
+    threads = [
+        threading.Thread(target=lambda n=n: said.append(bench.host.run(["echo", str(n)]).text)) for n in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(said, key=int) == [str(n) for n in range(12)]
+
+
+def test_secrets_are_in_one_file_that_only_root_reads(bench: Bench) -> None:
+    bench.host.apply(bench.web(environment={"TOKEN": "horse-battery"}))
+    env = f"{bench.host.backend.layout.slot('web', 'a')}/env"
+    told = bench.host.run(["grep", "-rl", "horse-battery", "/opt/rehost", "/etc/systemd/system"])
+    assert told.text == env
+    assert bench.host.backend.describe([env])[env].mode == 0o600
+    assert "horse-battery" not in bench.host.run(["ps", "axww"]).text
+
+
+def test_units_run_as_a_user_of_their_own_and_write_only_their_volumes(bench: Bench) -> None:
+    program = (
+        "import json, os, pwd\n"
+        "def writes(path):\n"
+        "    try:\n        open(path + '/x', 'w').close(); return True\n    except OSError: return False\n"
+        "print(json.dumps([pwd.getpwuid(os.getuid()).pw_name, writes(os.environ['VOLUME_DATA']), writes('/usr'), "
+        "writes('.')]))"
+    )
+    spec = UnitSpec(
+        "job",
+        command=(bench.host.backend.python, "job.py"),
+        files={"job.py": program.encode()},
+        volumes=(Volume("data", "/data"),),
+        restart=Restart.NEVER,
+        limits=Limits(memory=256 * 1024**2, cpus=0.5, processes=50),
+    )
+    bench.host.apply(spec)
+    bench.until(lambda: bench.host.units()["job"].exit_code is not None)
+    assert json.loads(bench.host.logs("job")[-1].text) == ["rehost", True, False, False]
+    bench.host.remove("job", data=True)
+    assert bench.host.run(["id", "-u", "rehost"]).code != 0, "the user that was made for units went with them"
+    left = bench.host.run(["find", "/etc/systemd/system", "-name", "rehost-*"])
+    assert left.text == ""
+
+
+def test_a_health_command_runs_as_the_unit(bench: Bench) -> None:
+    check = HealthCheck(command=("sh", "-c", 'test "$VERSION" = 1'), interval=0.1, retries=2, start_period=0)
+    bench.host.release(bench.web(health=check))
+    assert bench.host.status("web").healthy is True  # type: ignore[union-attr]
+    bench.host.apply(bench.web(version="2", health=check))
+    assert bench.host.status("web").healthy is False  # type: ignore[union-attr]
+
+
+def test_systemd_finds_no_fault_in_the_unit_files(bench: Bench) -> None:
+    bench.host.apply(bench.swapped(limits=Limits(memory=2**28, cpus=1.5, processes=9)), held=True)
+    job = UnitSpec("job", command=("/bin/true", "$x", "%n"), schedule=Schedule("5 4 * * 1-5", "Europe/Berlin"))
+    bench.host.apply(job)
+    verify = ["systemd-analyze", "verify", "--man=no"]
+    files = bench.host.run(["sh", "-c", "ls /etc/systemd/system/rehost-*"]).text.split()
+    assert len(files) == 4
+    done = bench.host.run([*verify, *files])
+    assert "rehost-" not in done.stderr.decode(), done.stderr
+    timers = bench.host.run(["systemctl", "list-timers", "--no-pager"]).text
+    assert "rehost-job.a.timer" in timers
+
+
+def test_containers_get_variables_without_showing_them(bench: Bench) -> None:
+    """With a stand-in for podman, that runs the command of the container here: there are no images to be had."""
+    podman = b"""#!/usr/bin/python3
+import os, sys
+words = sys.argv[1:]
+if words[0] == "run":
+    print("args", *words, flush=True)
+    names = [words[n + 1] for n, word in enumerate(words) if word == "--env"]
+    print("sees", *(f"{name}={os.environ[name]!r}" for name in names), flush=True)
+    os.execvp("sleep", ["sleep", "300"])
+"""
+    bench.host.put(HostFile("/opt/shim/podman", podman, 0o755))
+    spec = UnitSpec(
+        "app",
+        image="registry.example/app:1.4",
+        command=("serve", "--fast"),
+        environment={"TOKEN": "two\nlines"},
+        volumes=(Volume("data", "/data"),),
+        ports=(replace(bench.web().ports[0], target=80),),
+    )
+    bench.host.apply(spec)
+    bench.until(lambda: len(bench.host.logs("app", tail=2)) == 2)
+    told, sees = (line.text for line in bench.host.logs("app", tail=2))
+    assert "two" not in told and "--env TOKEN" in told
+    assert f"--publish 127.0.0.1:{spec.ports[0].port}:80" in told
+    assert "--volume /opt/rehost/volumes/app/data:/data" in told
+    assert told.endswith("registry.example/app:1.4 serve --fast")
+    assert r"TOKEN='two\nlines'" in sees and "PORT='80'" in sees and "VOLUME_DATA='/data'" in sees
+
+
+def test_the_packet_filter_is_set_kept_and_removed(bench: Bench) -> None:
+    host = bench.host
+    assert isinstance(host, SystemdHost)
+    if host.run(["test", "-x", "/usr/sbin/nft"]).code:
+        pytest.skip("needs nft (apt-get install nftables)")
+    rules = HostFirewall(allow=(Allow((443,)), Allow((5432,), ("10.0.1.0/24",))), ssh_port=the_machine().port)
+    assert host.firewall(rules)
+    assert not host.firewall(rules)
+    shown = host.run(["nft", "list", "table", "inet", "rehost"]).text
+    assert "ip saddr 10.0.1.0/24 tcp dport 5432 accept" in shown and "tcp dport 443 accept" in shown
+    host.run(["nft", "delete", "table", "inet", "rehost"])
+    assert host.firewall(rules), "a table that somebody removed is put back"
+    assert host.run(["systemctl", "is-enabled", "rehost-firewall.service"]).text == "enabled"
+    assert host.firewall(None)
+    assert not host.firewall(None)
+    assert host.run(["nft", "list", "table", "inet", "rehost"]).code != 0
+    assert host.fetch("/etc/systemd/system/rehost-firewall.service") is None
+
+
+def test_rules_that_lock_us_out_are_taken_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = bench.host
+    assert isinstance(host, SystemdHost)
+    if host.run(["test", "-x", "/usr/sbin/nft"]).code:
+        pytest.skip("needs nft (apt-get install nftables)")
+
+    def locked_out() -> None:
+        raise HostUnreachable("no answer")
+
+    monkeypatch.setattr(host.backend.ssh, "check", locked_out)
+    with pytest.raises(HostError, match="taken back"):
+        host.firewall(HostFirewall())
+    assert host.run(["nft", "list", "table", "inet", "rehost"]).code != 0
+    assert host.fetch("/opt/rehost/firewall.nft") is None
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[Slow.function_scoped_fixture, Slow.too_slow])
+@given(words=st.lists(TEXT, min_size=30, max_size=60), values=st.lists(TEXT, min_size=30, max_size=60))
+def test_any_text_arrives_through_unit_files(bench: Bench, words: list[str], values: list[str]) -> None:
+    program = (
+        "import json, os, sys\n"
+        "json.dump([sys.argv[1:], dict(os.environ)], open(os.environ['VOLUME_DATA'] + '/told', 'w'))"
+    )
+    environment = {f"V{number}": value for number, value in enumerate(values)}
+    spec = UnitSpec(
+        "odd",
+        command=(bench.host.backend.python, "-c", program, *words),
+        environment=environment,
+        volumes=(Volume("data", "/data"),),
+        restart=Restart.NEVER,
+    )
+    bench.host.apply(spec)
+    path = bench.host.backend.layout.volumes("odd") + "/data/told"
+    bench.until(lambda: bench.host.units()["odd"].exit_code is not None)
+    told = json.loads(bench.host.fetch(path) or b"null")
+    bench.host.remove("odd", data=True)
+    assert told[0] == words
+    assert {key: told[1].get(key) for key in environment} == environment
