@@ -56,6 +56,8 @@ def test_a_broken_file_has_exactly_the_findings_beside_it(path: Path) -> None:
         assert diagnostic.span.file == str(path)
         assert diagnostic.code in TITLES
         assert diagnostic.summary
+        assert diagnostic.why, diagnostic
+        assert diagnostic.fix, diagnostic
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)

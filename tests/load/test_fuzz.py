@@ -33,6 +33,8 @@ def holds(loaded: Loaded) -> None:
     found = validate(loaded, adapter)
     for diagnostic in found:
         assert diagnostic.summary
+        assert diagnostic.why, diagnostic
+        assert diagnostic.fix, diagnostic
         assert diagnostic.span.file
         assert diagnostic.span.line >= 1
         assert diagnostic.span.column >= 1

@@ -66,7 +66,8 @@ def unmet(
         key = next(key for key in alone if key != "architecture")
         yield Diagnostic("size", summary, f"with less {key} there would be one", fix, (*path, "size", key))
     else:
-        yield Diagnostic("size", summary, fix=fix, path=(*path, "size"))
+        why = "more than one of these is too much by itself"
+        yield Diagnostic("size", summary, why, fix, (*path, "size"))
 
 
 def apex_name_servers(stack: Stack) -> Iterator[Diagnostic]:

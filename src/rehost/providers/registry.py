@@ -30,7 +30,11 @@ def adapter(name: str) -> Adapter:
     else:
         points = [point for point in entry_points(group="rehost.providers") if point.name == name]
         if not points:
-            raise InvalidInput(f"there is no provider {name!r}", fix=did_you_mean(name, names()))
+            raise InvalidInput(
+                f"there is no provider {name!r}",
+                why=f"there are {', '.join(names())}",
+                fix=did_you_mean(name, names()),
+            )
         found = points[0].load()
     made: Adapter = found
     return made

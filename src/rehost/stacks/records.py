@@ -34,7 +34,8 @@ def check_name(name: str, zone: str, path: PathKey) -> Iterator[Diagnostic]:
         why = "names are lower-case labels of at most 63 characters, separated by dots; * stands first"
         yield Diagnostic("record-name", f"{name!r} can't be a record's name", why, fix, path)
     elif len(name) + len(zone) + 1 > 253:
-        yield Diagnostic("record-name", "the record's full name is longer than 253 characters", path=path)
+        why, fix = f"with .{zone} it has {len(name) + len(zone) + 1} characters, and DNS allows 253", "shorten it"
+        yield Diagnostic("record-name", "the record's full name is too long", why, fix, path)
 
 
 def check_value(type_: str, value: str, zone: str, path: PathKey) -> Iterator[Diagnostic]:
@@ -54,9 +55,8 @@ def check_value(type_: str, value: str, zone: str, path: PathKey) -> Iterator[Di
         whole = bool(_CAA.match(value)) if count is None else len(parts) == count
         if not whole or not all(p.isascii() and p.isdigit() and int(p[:9]) <= limit for p in parts[:numbers]):
             fix = f"write {form}: {example.format(zone=zone)}"
-            yield Diagnostic(
-                "record-value", f"{value!r} is no value of a record of type {type_}", fix=fix, path=path
-            )
+            why = f"a record of type {type_} has {form}"
+            yield Diagnostic("record-value", f"{value!r} is no value of type {type_}", why, fix, path)
         elif count is not None and parts[-1] != ".":
             yield from _host(type_, parts[-1], zone, path)
 
@@ -68,14 +68,15 @@ def _address(type_: str, value: str, path: PathKey) -> Iterator[Diagnostic]:
         except ValueError:
             continue
         if own != type_:
-            yield Diagnostic(
-                "address", f"{value} belongs in a record of type {own}", fix=f"write {key}:", path=path
-            )
+            why = f"a record of type {type_} holds the other version of IP"
+            yield Diagnostic("address", f"{value} belongs in a record of type {own}", why, f"write {key}:", path)
         return
     version = 4 if type_ == "A" else 6
-    yield Diagnostic(
-        "address", f"{value!r} is no IPv{version} address", f"a record of type {type_} holds one", path=path
+    why, fix = (
+        f"a record of type {type_} holds one",
+        f"write for example {'203.0.113.7' if version == 4 else '2001:db8::7'}",
     )
+    yield Diagnostic("address", f"{value!r} is no IPv{version} address", why, fix, path)
 
 
 def _host(type_: str, value: str, zone: str, path: PathKey) -> Iterator[Diagnostic]:
@@ -85,13 +86,16 @@ def _host(type_: str, value: str, zone: str, path: PathKey) -> Iterator[Diagnost
         pass
     else:
         fix = "write a:" if type_ == "CNAME" else "give the address a name with an A record, and write that name"
-        yield Diagnostic(
-            "record-value", f"{value} is an address; a {type_} record names a host", fix=fix, path=path
-        )
+        why = f"a record of type {type_} names a host"
+        yield Diagnostic("record-value", f"{value} is an address", why, fix, path)
         return
     if len(value) > 254 or not _HOST.match(value):
         bare = re.match(rf"^{_LABEL}$", value, re.IGNORECASE)
-        why = "host names are written in full, with their domain" if bare else ""
+        why = (
+            "host names are written in full, with their domain"
+            if bare
+            else f"a record of type {type_} names a host"
+        )
         fix = did_you_mean(value, [f"{value}.{zone}"]) if bare else f"write for example host.{zone}"
         yield Diagnostic("record-value", f"{value!r} is no full host name", why, fix, path)
 
@@ -111,8 +115,8 @@ def _text(value: str, path: PathKey) -> Iterator[Diagnostic]:
                 "record-value", "a quoted string is longer than 255 bytes", "DNS allows no more", fix, path
             )
     elif not value:
-        yield Diagnostic("record-value", "the text is empty", fix="write a text, or remove the record", path=path)
+        why, fix = "an empty text says nothing", "write a text, or remove the record"
+        yield Diagnostic("record-value", "the text is empty", why, fix, path)
     if any(ord(character) < 32 for character in value):
-        yield Diagnostic(
-            "record-value", "the text holds a line end or control character", fix="remove it", path=path
-        )
+        why = "providers take printable characters"
+        yield Diagnostic("record-value", "the text holds a line end or control character", why, "remove it", path)

@@ -64,8 +64,8 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
                 else:
                     yield from _reference(stack, loaded, address, path)
             if any(match[1] for match in _OPEN.finditer(text)):
-                fix = "close it with }, or write $$ for a dollar sign"
-                yield Diagnostic("reference", "a reference is not closed: ${ without }", fix=fix, path=path)
+                why, fix = "${ opens a reference", "close it with }, or write $$ for a dollar sign"
+                yield Diagnostic("reference", "a reference is not closed: ${ without }", why, fix, path)
 
 
 def _texts(tree: Placed, path: PathKey) -> Iterator[tuple[PathKey, str]]:
@@ -89,12 +89,13 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
         return
     family, _, rest = address.partition(".")
     if family == "env":
-        fix = "write ${env.NAME} or ${env.NAME:-default}"
-        yield Diagnostic("reference", f"${{{address}}} names no environment variable", fix=fix, path=path)
+        why, fix = "names of variables have letters, digits and _", "write ${env.NAME} or ${env.NAME:-default}"
+        yield Diagnostic("reference", f"${{{address}}} names no environment variable", why, fix, path)
         return
     if family not in ATTRIBUTES:
         fix = did_you_mean(address if "." not in address else family, [*ATTRIBUTES, *WORDS])
-        yield Diagnostic("reference", f"${{{address}}} refers to nothing", fix=fix, path=path)
+        why = "references start with a family of components: ${servers.app.private_ip}"
+        yield Diagnostic("reference", f"${{{address}}} refers to nothing", why, fix, path)
         return
     split = rest.rpartition(".") if family == "dns" else rest.partition(".")
     name, attribute = split[0], split[2]
@@ -104,14 +105,16 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
     if not known:
         why = f"the stack has {', '.join(present)}" if present else f"the stack has no {family} at all"
         summary = f"there is no {name!r} under {family}" if name else f"${{{address}}} names none of the {family}"
-        yield Diagnostic("reference", summary, why, did_you_mean(name, present), path)
+        fix = did_you_mean(name, present) or f"add it under `{family}:`, or take the reference out"
+        yield Diagnostic("reference", summary, why, fix, path)
     elif attribute not in attributes:
         said = (
             f"{family} have no {attribute!r}"
             if attribute
             else f"${{{address}}} doesn't say what of {name} is meant"
         )
-        yield Diagnostic("reference", said, fix=did_you_mean(attribute, attributes), path=path)
+        why = f"what can be referred to is {', '.join(a for a in attributes if a)}"
+        yield Diagnostic("reference", said, why, did_you_mean(attribute, attributes), path)
 
 
 def check_cycles(stack: Stack) -> Iterator[Diagnostic]:

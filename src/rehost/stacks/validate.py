@@ -56,7 +56,8 @@ def _options(adapter: Adapter, target: Target) -> Iterator[Diagnostic]:
                 "option", f"the option {option!r} is not known", why, did_you_mean(option, known), path
             )
         elif not isinstance(value, str) or not value:
-            yield Diagnostic("option", f"{option} has to be text", adapter.options[option], path=path)
+            why = adapter.options[option]
+            yield Diagnostic("option", f"{option} has to be text", why, f'write {option}: "..."', path)
 
 
 def _doubtful(diagnostic: Diagnostic, loaded: Loaded) -> bool:
@@ -102,7 +103,8 @@ class _Checks:
 
     def _missing(self, what: str, name: str, choices: list[str], path: PathKey) -> Diagnostic:
         why = f"the stack has {', '.join(choices)}" if choices else f"the stack has no {what} at all"
-        return Diagnostic("reference", f"there is no {what} {name!r}", why, did_you_mean(name, choices), path)
+        fix = did_you_mean(name, choices) or "add it, or take its name out here"
+        return Diagnostic("reference", f"there is no {what} {name!r}", why, fix, path)
 
     def _sound(self, *path: str) -> bool:
         """Whether nothing at or under a path was left out for its mistakes."""
@@ -138,9 +140,11 @@ class _Checks:
             path: PathKey = ("network", "subnets", name, "cidr")
             if sound and not subnet.cidr.subnet_of(network.cidr):
                 fix = "choose a part of the network"
-                yield Diagnostic(
-                    "outside", f"{subnet.cidr} is not inside the network {network.cidr}", "", fix, path
+                why, summary = (
+                    "subnets are parts of the network",
+                    f"{subnet.cidr} is not inside the network {network.cidr}",
                 )
+                yield Diagnostic("outside", summary, why, fix, path)
             for other, before in seen[:position]:
                 if subnet.cidr.overlaps(before.cidr):
                     yield Diagnostic(
@@ -171,7 +175,8 @@ class _Checks:
                         yield self._missing(title, item, known, at)
                     elif item in used[:number]:
                         fix = "remove one of the two"
-                        yield Diagnostic("repeated", f"the {title} {item!r} is named twice", "", fix, at)
+                        why = "naming it again changes nothing"
+                        yield Diagnostic("repeated", f"the {title} {item!r} is named twice", why, fix, at)
             for label in server.labels:
                 if label.startswith(RESERVED_LABEL):
                     yield Diagnostic(
@@ -225,7 +230,7 @@ class _Checks:
                 fix = f"did you mean {ip_network(peer, strict=False)}?"
                 why = "a network is written with its first address"
             except ValueError:
-                why = ""
+                why = "a peer is anywhere, a network, or a server group"
                 fix = "write anywhere, a CIDR such as 198.51.100.0/24, or servers.<group>"
                 if peer in self._known("servers"):
                     fix = f"did you mean 'servers.{peer}'?"
@@ -264,7 +269,8 @@ class _Checks:
             for position, value in enumerate(values):
                 at: PathKey = (*path, key, position)
                 if value in values[:position]:
-                    yield Diagnostic("repeated", f"{value!r} is named twice", "", "remove one of the two", at)
+                    why = "the values of a record are a set"
+                    yield Diagnostic("repeated", f"{value!r} is named twice", why, "remove one of the two", at)
                 elif not references(value):
                     yield from check_value(type_, value, zone, at)
 
@@ -272,7 +278,8 @@ class _Checks:
         family, _, name = to.partition(".")
         if family != "servers":
             fix = f"did you mean 'servers.{to}'?" if to in self._known("servers") else "write servers.<name>"
-            yield Diagnostic("reference", f"a record can't point to {to!r}", fix=fix, path=path)
+            why = "`to` stands for the public addresses of a server group"
+            yield Diagnostic("reference", f"a record can't point to {to!r}", why, fix, path)
             return
         group = self._group(name)
         if group is None:
@@ -281,7 +288,8 @@ class _Checks:
         server = self._stack.servers.get(group)
         if server is not None and not server.public and self._sound("servers", group, "public"):
             fix = f"set public: true in servers.{group}"
-            yield Diagnostic("private", f"{to} has no public address", fix=fix, path=path)
+            why = "the record would have no value: it holds the public addresses of servers"
+            yield Diagnostic("private", f"{to} has no public address", why, fix, path)
 
     def _keys(self) -> Iterator[Diagnostic]:
         seen: dict[str, str] = {}
@@ -291,5 +299,6 @@ class _Checks:
             body = " ".join(text.split()[:2])
             if body in seen:
                 fix = "remove one of the two"
-                yield Diagnostic("repeated", f"{name} is the same key as {seen[body]}", "", fix, path)
+                why = "providers take a key once"
+                yield Diagnostic("repeated", f"{name} is the same key as {seen[body]}", why, fix, path)
             seen.setdefault(body, name)

@@ -15,6 +15,7 @@ from rehost.stacks.model import Firewall, Network, Rule, Server, Stack, Target
 from rehost.stacks.sshkeys import kind_of, rsa_bits
 
 _GIB = 1024**3
+_IMAGES = "images go by neutral names, and the catalog knows what they are called here"
 _USER_DATA = 16384
 _GROUPS = 5
 _RULES = 60
@@ -37,7 +38,8 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
         yield Diagnostic("region", "the target names no region", "AWS has many", fix, path)
     elif not known:
         fix = did_you_mean(target.region, CATALOG.regions)
-        yield Diagnostic("region", f"the catalog has no region {target.region!r}", "", fix, (*path, "region"))
+        why = "types and prices are known for the catalog's regions only"
+        yield Diagnostic("region", f"the catalog has no region {target.region!r}", why, fix, (*path, "region"))
     if stack.stack == "sg" or stack.stack.startswith("sg-"):
         why = "names of security groups would start with sg-, which AWS reserves"
         yield Diagnostic(
@@ -80,10 +82,10 @@ def _server(name: str, server: Server) -> Iterator[Diagnostic]:
     image = CATALOG.images.get(server.image)
     if image is None:
         fix = did_you_mean(server.image, CATALOG.images)
-        yield Diagnostic("image", f"there is no image {server.image!r}", "", fix, (*path, "image"))
+        yield Diagnostic("image", f"there is no image {server.image!r}", _IMAGES, fix, (*path, "image"))
     elif server.architecture not in image:
         summary = f"there is no image {server.image!r} for {server.architecture}"
-        yield Diagnostic("image", summary, fix="choose another image", path=(*path, "image"))
+        yield Diagnostic("image", summary, _IMAGES, "choose another image", (*path, "image"))
     if server.size.disk < _ROOT_GIB * _GIB:
         why = f"the images need {_ROOT_GIB} GiB"
         yield Diagnostic("size", "the disk is too small", why, f"write {_ROOT_GIB}GiB", (*path, "size", "disk"))

@@ -14,6 +14,7 @@ from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mea
 from rehost.stacks.model import Firewall, Network, Rule, Server, Stack, Target
 
 _GIB = 1024**3
+_IMAGES = "images go by neutral names, and the catalog knows what they are called here"
 _ARCHITECTURES = {"x86_64": "x86", "arm64": "arm"}
 _RANGES = [IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _SHARED = IPv4Network("100.64.0.0/10")
@@ -46,7 +47,8 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
         yield Diagnostic("region", "the target names no region", "servers are at a location", fix, path)
     elif not known:
         fix = did_you_mean(target.region, places)
-        yield Diagnostic("region", f"there is no location {target.region!r}", "", fix, (*path, "region"))
+        why = f"Hetzner has {', '.join(places)}"
+        yield Diagnostic("region", f"there is no location {target.region!r}", why, fix, (*path, "region"))
     if stack.buckets and known:
         yield from _object_storage(target)
     if stack.network:
@@ -121,10 +123,10 @@ def _server(stack: Stack, name: str, server: Server) -> Iterator[Diagnostic]:
     names = {image for image, _ in images}
     if server.image not in names:
         fix = did_you_mean(server.image, names)
-        yield Diagnostic("image", f"there is no image {server.image!r}", "", fix, (*path, "image"))
+        yield Diagnostic("image", f"there is no image {server.image!r}", _IMAGES, fix, (*path, "image"))
     elif (server.image, _ARCHITECTURES[server.architecture]) not in images:
         summary = f"there is no image {server.image!r} for {server.architecture}"
-        yield Diagnostic("image", summary, fix="choose another image", path=(*path, "image"))
+        yield Diagnostic("image", summary, _IMAGES, "choose another image", (*path, "image"))
     length = len(server.user_data.encode())
     if length > _USER_DATA:
         why = f"Hetzner takes {_USER_DATA} bytes, and these are {length}"

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Span, did_you_mean
 from rehost.stacks.load import shape
 from rehost.stacks.load.loaded import Loaded
-from rehost.stacks.load.messages import described
+from rehost.stacks.load.messages import about, described
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.model import Stack, Target
 
 FUTURE = {"services", "databases", "caches", "load_balancers", "certificates", "static_addresses", "mail"}
 PLACEHOLDER = "unnamed"
 """The name of a partial stack whose own can't be used."""
+_STAND_IN = "10GiB"
+"""The size of a volume whose own can't be used, so that the rest of it is looked at."""
 
 _DIRECTIONS = (("ingress", "from", "to"), ("egress", "to", "from"))
 
@@ -63,10 +65,10 @@ def _normal(tree: Placed, kind: Any) -> Placed:
 def _refuse_future(tree: Placed, loaded: Loaded) -> None:
     for key in tree.value:
         if key in FUTURE:
-            fix = "remove the key for now"
+            why, fix = "ignoring it would leave a part of the platform behind", "remove the key for now"
             span = tree.place((key,), key=True)
             summary = f"this version does not deploy {key} yet"
-            loaded.diagnostics.append(Diagnostic("not-yet", summary, fix=fix, path=(key,), span=span))
+            loaded.diagnostics.append(Diagnostic("not-yet", summary, why, fix, (key,), span))
 
 
 def _rules(tree: Placed, loaded: Loaded) -> Placed:
@@ -145,7 +147,10 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
                 if path not in told and not any(known[: len(path)] == path for known in left_out):
                     loaded.diagnostics.append(_told(found, path, loaded))
                 left_out.add(path)
-                if found["type"] == "missing" and len(current) == len(found["loc"]) - 1:
+                missing = found["type"] == "missing" and len(current) == len(found["loc"]) - 1
+                if missing and path[-1:] == ("size",):
+                    current = (*current, "size")
+                elif missing:
                     left_out.add(path[:-1])
                 taken.add(current)
             for current in sorted(taken, key=_order, reverse=True):
@@ -176,6 +181,9 @@ def _remove(data: dict[str, Any], path: PathKey, kept: dict[PathKey, tuple[int, 
     """Take something out; the stack's own name is replaced."""
     if path in ((), ("stack",)):
         data["stack"] = PLACEHOLDER
+        return
+    if path[:1] == ("volumes",) and len(path) == 3 and path[2] == "size":
+        data["volumes"][path[1]]["size"] = _STAND_IN
         return
     here: Any = data
     address: PathKey = ()
@@ -214,9 +222,10 @@ def _told(found: Any, path: PathKey, loaded: Loaded) -> Diagnostic:
         return _unknown_key(path, loaded)
     if found["type"] == "missing":
         where = ".".join(map(str, path[:-1])) or "the stack"
-        fix = f"add `{path[-1]}:`" + (" at the top of the file" if len(path) == 1 else "")
+        why, example = about(path)
+        fix = f"add `{path[-1]}: {example}`" + (" at the top of the file" if len(path) == 1 else "")
         span = loaded.span(path[:-1], key=True)
-        return Diagnostic("missing-key", f"{where} needs the key {str(path[-1])!r}", fix=fix, path=path, span=span)
+        return Diagnostic("missing-key", f"{where} needs the key {str(path[-1])!r}", why, fix, path, span)
     named = str(found.get("ctx", {}).get("key", ""))
     at = (*shown, named) if named else shown
     summary, why, fix = described(found, shown)

@@ -32,7 +32,8 @@ def substitute(
                 return rest
             summary = rest if sign == ":?" and rest else f"the environment variable {name} is not set"
             fix = f"set {name}, or write ${{env.{name}:-default}}"
-            found.append(Diagnostic("environment", summary, fix=fix, path=path, span=tree.span))
+            why = f"{match[0]} stands for its value"
+            found.append(Diagnostic("environment", summary, why, fix, path, tree.span))
             return match[0]
 
         value = ENV.sub(put, value)

@@ -95,7 +95,8 @@ def several_files(folder: Path) -> list[Diagnostic]:
         Diagnostic(
             "several-files",
             f"the folder has {' and '.join(present)}; {present[0]} is used",
-            fix="name the one you mean with -f, or remove the others",
+            "a folder has one stack; the first of these names is taken",
+            "name the one you mean with -f, or remove the others",
             span=Span(present[1], 1, 1),
             severity=Severity.WARNING,
         )

@@ -42,6 +42,37 @@ NAME_RULE = "names are lower-case letters, digits and dashes, start with a lette
 
 def described(found: Any, path: PathKey) -> tuple[str, str, str]:
     """What is wrong, why, and how to put it right, for one of pydantic's errors."""
+    summary, why, fix = _said(found, path)
+    meaning, example = about(path)
+    return summary, why or meaning, fix or f"write for example {example}"
+
+
+def about(path: PathKey) -> tuple[str, str]:
+    """What the key at a path means, and an example of its value."""
+    field = shape.field_at(path)
+    meaning = (field.description or "") if field else ""
+    example = (
+        field.examples[0]
+        if field and field.examples
+        else field.get_default(call_default_factory=True)
+        if field
+        else ""
+    )
+    if field and not field.examples and path and shape.below(shape.at(path[:-1]), path[-1]) is bool:
+        example = "true"
+    meaning = meaning.removesuffix(".")
+    return f"{path[-1]}: {meaning[:1].lower()}{meaning[1:]}" if meaning else "", _written(example)
+
+
+def _written(example: Any) -> str:
+    if isinstance(example, bool):
+        return str(example).lower()
+    if isinstance(example, list | tuple):
+        return f"[{', '.join(map(str, example))}]"
+    return str(example) if isinstance(example, str | int) and example != "" else "..."
+
+
+def _said(found: Any, path: PathKey) -> tuple[str, str, str]:
     kind: str = found["type"]
     context: dict[str, Any] = found.get("ctx") or {}
     given = found.get("input")

@@ -40,7 +40,8 @@ def run_program(path: Path, text: str) -> tuple[Placed | None, list[Diagnostic]]
         line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
         said = getattr(error, "msg", None) or str(error)
         summary = f"this is not valid Python: {said}"
-        return None, [Diagnostic("python", summary, fix="correct the program", span=Span(name, line, column))]
+        why = "the program can't be run"
+        return None, [Diagnostic("python", summary, why, "correct the program", span=Span(name, line, column))]
     module = ModuleType(_MODULE)
     module.__file__ = name
     with recording() as calls, _imports_from(path.resolve().parent):
@@ -70,15 +71,18 @@ def _stack_of(
         if where is None and made is None:
             near = [word for word, value in vars(module).items() if isinstance(value, Stack | Draft)]
             fix = f"rename {near[0]!r} to 'stack'" if len(near) == 1 else "add: stack = Stack(stack=..., ...)"
-            return None, [Diagnostic("no-stack", "the program defines no `stack`", "", fix, span=span)]
+            why = "a stack program leaves its result in that name"
+            return None, [Diagnostic("no-stack", "the program defines no `stack`", why, fix, span=span)]
         fix = "assign a Stack: stack = Stack(stack=..., ...)"
-        return None, [Diagnostic("no-stack", f"`stack` is {_a(kind)}, not a Stack", "", fix, span=span)]
+        why = "it is either a Stack or a function that returns one"
+        return None, [Diagnostic("no-stack", f"`stack` is {_a(kind)}, not a Stack", why, fix, span=span)]
     placer = _Placer(name, text, calls)
     try:
         tree = placer.placed(made, Span(name, 1, 1), None, 0)
     except RecursionError:
         summary = f"the stack is nested more than {_MAX_DEPTH} levels deep"
-        return None, [Diagnostic("too-much", summary, fix="does a list contain itself?", span=Span(name, 1, 1))]
+        why, fix = "what has no bounds would take all memory", "does a list contain itself?"
+        return None, [Diagnostic("too-much", summary, why, fix, span=Span(name, 1, 1))]
     return _egress(tree), []
 
 
@@ -105,13 +109,13 @@ def _raised(error: BaseException, name: str) -> Diagnostic:
     if isinstance(error, SystemExit):
         fix = "a stack program defines a stack and returns"
         return Diagnostic("python", "the program ends itself", f"it raises SystemExit({said})", fix, span=span)
-    fix = ""
+    fix = "correct the program; `python` with its name shows the whole way to the error"
     if isinstance(error, ModuleNotFoundError):
         fix = f"install {error.name}, or put it beside the program"
     elif isinstance(error, ImportError) and error.name == "rehost" and "'" in said:
         fix = did_you_mean(said.split("'")[1], rehost.__all__)
     summary = f"the program fails: {type(error).__name__}" + (f": {said}" if said else "")
-    return Diagnostic("python", summary, fix=fix, span=span)
+    return Diagnostic("python", summary, "no stack is known before it ends", fix, span=span)
 
 
 @contextlib.contextmanager

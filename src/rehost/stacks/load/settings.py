@@ -45,7 +45,7 @@ def apply_setting(tree: Placed, setting: str) -> tuple[Placed, list[Diagnostic]]
         return _assign(tree, steps, 0, value, name_of(setting)), []
     except _Wrong as error:
         span = Span(name_of(setting), 1, error.position + 1)
-        return tree, [Diagnostic("set", str(error), fix=error.fix, span=span)]
+        return tree, [Diagnostic("set", str(error), "a setting names one value by its path", error.fix, span=span)]
 
 
 def _parse(setting: str) -> tuple[list[Step], str]:
@@ -106,7 +106,7 @@ def _value(text: str, name: str, start: int) -> tuple[Placed, list[Diagnostic]]:
     tree, problems = parse_yaml(f"v: {text}\n", name)
     held = tree.value.get("v") if tree is not None and not problems else None
     if held is None:
-        why = problems[0].why if problems else ""
+        why = problems[0].why if problems else "a value that starts with a bracket, a quote or ! is read as YAML"
         fix = "put the value in quotes if it is meant as text"
         return Placed(None, span), [
             Diagnostic("set", f"the value {text!r} is not valid YAML", why, fix, span=span)

@@ -6,6 +6,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.model import Stack, Target
@@ -56,6 +57,18 @@ def at(path: PathKey) -> Any:
     for step in path:
         shape = below(shape, step)
     return shape
+
+
+def field_at(path: PathKey) -> FieldInfo | None:
+    """What the model says about the key at a path, or about the key around it for items of lists and mappings."""
+    for length in range(len(path), 0, -1):
+        parent = at(path[: length - 1])
+        if is_component(parent):
+            names = {"to": "from"} if path[:1] == ("firewalls",) else {}
+            key = names.get(str(path[length - 1]), str(path[length - 1]))
+            found = [f for name, f in parent.model_fields.items() if key == (f.alias or name)]
+            return found[0] if found else None
+    return None
 
 
 def keys_at(path: PathKey) -> list[str]:

@@ -57,9 +57,11 @@ def read_bytes(path: Path) -> bytes | Diagnostic:
         elif path.is_dir():
             return Diagnostic("no-file", f"{name} is a folder", "a stack is read from a file", fix, span=start)
         elif not path.exists():
-            return Diagnostic("no-file", f"{name} is not there", fix=fix, span=start)
+            why = "no file of that name is in the folder"
+            return Diagnostic("no-file", f"{name} is not there", why, fix, span=start)
         elif not path.is_file():
-            return Diagnostic("no-file", f"{name} is not a regular file", fix=fix, span=start)
+            why = "a stack is read from a file"
+            return Diagnostic("no-file", f"{name} is not a regular file", why, fix, span=start)
         else:
             with path.open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)

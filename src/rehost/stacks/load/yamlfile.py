@@ -18,6 +18,7 @@ from rehost.stacks.load.tree import Placed
 
 MAX_VALUES = 100_000
 MAX_DEPTH = 100
+_BOUNDED = "what has no bounds would take all memory"
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS = {"str", "int", "float", "bool", "null", "timestamp", "binary", "value"}
 _MERGES = {"!reset": "reset", "!override": "override"}
@@ -82,19 +83,22 @@ def _document(nodes: list[Node], lines: Lines, name: str) -> tuple[Placed | None
         )
     if not nodes or (isinstance(nodes[0], ScalarNode) and nodes[0].tag == f"{_PREFIX}null"):
         fix = "start with `stack: <name>`; `rehost init` writes an example"
-        reader.found.append(Diagnostic("empty", "the file is empty", fix=fix, span=Span(name, 1, 1)))
+        why = "a stack has a name at least"
+        reader.found.append(Diagnostic("empty", "the file is empty", why, fix, span=Span(name, 1, 1)))
         return None, reader.found
     if not isinstance(nodes[0], MappingNode):
         what = "a list" if isinstance(nodes[0], SequenceNode) else "plain text"
         fix = "start with `stack: <name>`; `rehost init` writes an example"
         summary = f"the file is {what}, not a mapping of keys to values"
-        reader.found.append(Diagnostic("no-mapping", summary, fix=fix, span=lines.span(nodes[0].start_mark.index)))
+        why = "a stack file has keys such as stack, targets and servers"
+        span = lines.span(nodes[0].start_mark.index)
+        reader.found.append(Diagnostic("no-mapping", summary, why, fix, span=span))
         return None, reader.found
     try:
         return reader.value(nodes[0], (), ()), reader.found
     except _TooMuch as error:
         fix = "write it out without aliases" if "alias" in str(error) else "a stack is at most a few levels deep"
-        reader.found.append(Diagnostic("too-much", str(error), fix=fix, span=error.span))
+        reader.found.append(Diagnostic("too-much", str(error), _BOUNDED, fix, span=error.span))
         return None, reader.found
 
 
@@ -122,7 +126,7 @@ def _deepest(text: str, lines: Lines) -> Span:
 
 def _deep(span: Span) -> Diagnostic:
     summary = f"the file is nested more than {MAX_DEPTH} levels deep"
-    return Diagnostic("too-much", summary, fix="a stack is at most a few levels deep", span=span)
+    return Diagnostic("too-much", summary, _BOUNDED, "a stack is at most a few levels deep", span=span)
 
 
 def _syntax(error: MarkedYAMLError, span: Span, text: str) -> Diagnostic:
@@ -190,7 +194,8 @@ class _Reader:
 
     def _unknown_tag(self, tag: str, node: Node, path: PathKey) -> None:
         shown = tag.replace(_PREFIX, "!!")
-        self._say("tag", f"the tag {shown} is not known here", node, path, fix="remove it")
+        why = "values are text, numbers, true, false and null; overlays may have !reset and !override"
+        self._say("tag", f"the tag {shown} is not known here", node, path, why, "remove it")
 
     def _scalar(self, node: ScalarNode, tag: str, merge: str, path: PathKey) -> Any:
         text = str(node.value)
@@ -206,7 +211,8 @@ class _Reader:
             return text
         made = _plain(kind, text)
         if isinstance(made, float) and made - made != 0:
-            self._say("number", f"{text} is not a number that can be used", node, path, fix="write a number")
+            why = "numbers are finite"
+            self._say("number", f"{text} is not a number that can be used", node, path, why, "write a number")
             return None
         return made
 
@@ -215,7 +221,8 @@ class _Reader:
         merged: dict[str, Placed] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self._say("key", "a key has to be plain text", key_node, path, fix="write it as text")
+                why = "keys are names; lists and mappings can't be"
+                self._say("key", "a key has to be plain text", key_node, path, why, "write it as text")
                 continue
             key = str(key_node.value)
             if str(key_node.tag).endswith(":merge"):
@@ -242,9 +249,8 @@ class _Reader:
         for part in reversed(node.value) if isinstance(node, SequenceNode) else [node]:
             below = self.value(part, path, within) if isinstance(part, MappingNode) else None
             if below is None:
-                self._say(
-                    "merge", "only mappings can be merged in with <<", part, path, fix="name an alias: <<: *name"
-                )
+                summary, why = "only mappings can be merged in", "<< takes over the keys of another mapping"
+                self._say("merge", summary, part, path, why, "name the alias of a mapping: <<: *name")
             else:
                 merged.update(below.value)
         return merged
