@@ -7,7 +7,9 @@ import threading
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
@@ -56,3 +58,10 @@ class Hand:
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.now += seconds
+
+
+def refused(call: Any, **arguments: Any) -> tuple[str, int]:
+    """Code and status of a call that has to be refused."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import requests
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError
 
 from rehost.providers.sandbox.aws_api.operations import call_of
 from rehost.providers.sandbox.faults import Faults, Rule
 from rehost.providers.sandbox.hcloud_api import HcloudApi
 from rehost.providers.sandbox.hcloud_dialect import HcloudDialect
-from served import Hand, Served
+from served import Hand, Served, refused
 
 PUT = {"Bucket": "b-1", "Key": "k", "Body": b"x" * 3_000_000}
 WRONG_RULES: list[Any] = [
@@ -26,12 +26,6 @@ WRONG_RULES: list[Any] = [
     {"call": "x", "do": "latency"},
     {"call": 1, "do": "error"},
 ]
-
-
-def failure(call: Any, **arguments: Any) -> tuple[str, int]:
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 @pytest.mark.parametrize(
@@ -50,9 +44,9 @@ def test_throttling_and_errors_are_worded_by_each_service(
 ) -> None:
     call = getattr(aws.client(service), operation)
     rule = aws.faults.add(Rule(f"{service}:*", "throttle", times=1))
-    assert failure(call, **arguments) == throttled
+    assert refused(call, **arguments) == throttled
     aws.faults.add(Rule("*", "error", times=1))
-    assert failure(call, **arguments) == failed
+    assert refused(call, **arguments) == failed
     assert (rule.matched, rule.hits) == (2, 1)
     assert sum(aws.faults.calls.values()) == 2
 
@@ -62,7 +56,7 @@ def test_only_the_named_operation_is_hit_so_often_and_after_so_many(aws: Served)
     aws.faults.add(Rule("CreateVpc", "throttle", times=2, after=1))
     ec2.create_vpc(CidrBlock="10.1.0.0/16")
     for _ in range(2):
-        assert failure(ec2.create_vpc, CidrBlock="10.2.0.0/16")[0] == "RequestLimitExceeded"
+        assert refused(ec2.create_vpc, CidrBlock="10.2.0.0/16")[0] == "RequestLimitExceeded"
         ec2.describe_vpcs()
     ec2.create_vpc(CidrBlock="10.2.0.0/16")
     mine = [v for v in ec2.describe_vpcs()["Vpcs"] if not v["IsDefault"]]
@@ -91,7 +85,7 @@ def test_a_time_out_before_has_no_effect_and_one_after_has(aws: Served) -> None:
 
 def test_a_code_of_ones_own(aws: Served) -> None:
     aws.faults.add(Rule("RunInstances", "error", code="InsufficientInstanceCapacity", status=500))
-    got = failure(aws.client("ec2").run_instances, ImageId="ami-1", MinCount=1, MaxCount=1)
+    got = refused(aws.client("ec2").run_instances, ImageId="ami-1", MinCount=1, MaxCount=1)
     assert got == ("InsufficientInstanceCapacity", 500)
 
 
@@ -108,8 +102,8 @@ def test_reads_are_stale_for_a_while_by_id_filter_and_tag(aws: Served, hand: Han
     vpc = ec2.create_vpc(CidrBlock="10.3.0.0/16")["Vpc"]["VpcId"]
     group = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc, TagSpecifications=tags)["GroupId"]
     by_tag = [{"Name": "tag:rehost-id", "Values": ["x"]}]
-    assert failure(ec2.describe_security_groups, GroupIds=[group]) == ("InvalidGroup.NotFound", 400)
-    assert failure(ec2.describe_vpcs, VpcIds=[vpc]) == ("InvalidVpcID.NotFound", 400)
+    assert refused(ec2.describe_security_groups, GroupIds=[group]) == ("InvalidGroup.NotFound", 400)
+    assert refused(ec2.describe_vpcs, VpcIds=[vpc]) == ("InvalidVpcID.NotFound", 400)
     assert ec2.describe_security_groups(Filters=by_tag)["SecurityGroups"] == []
     assert vpc not in [v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"]]
     assert [v for v in ec2.describe_vpcs()["Vpcs"] if v["IsDefault"]]
@@ -139,7 +133,7 @@ def test_roles_and_profiles_lag_and_a_launch_does_not_know_the_profile(aws: Serv
     aws.faults.add(Rule("*", "stale", seconds=5))
     iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
     iam.create_instance_profile(InstanceProfileName="p")
-    assert failure(iam.get_role, RoleName="r") == ("NoSuchEntity", 404)
+    assert refused(iam.get_role, RoleName="r") == ("NoSuchEntity", 404)
     assert iam.list_instance_profiles()["InstanceProfiles"] == []
     launch = {
         "ImageId": ec2.describe_images()["Images"][0]["ImageId"],
@@ -147,7 +141,7 @@ def test_roles_and_profiles_lag_and_a_launch_does_not_know_the_profile(aws: Serv
         "MaxCount": 1,
         "IamInstanceProfile": {"Name": "p"},
     }
-    assert failure(ec2.run_instances, **launch) == ("InvalidParameterValue", 400)
+    assert refused(ec2.run_instances, **launch) == ("InvalidParameterValue", 400)
     hand.now += 6
     assert iam.get_role(RoleName="r")["Role"]["RoleName"] == "r"
     assert [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]] == ["p"]
@@ -159,10 +153,10 @@ def test_zones_and_certificates_lag_too(aws: Served, hand: Hand) -> None:
     aws.faults.add(Rule("*", "stale", seconds=5))
     zone = route53.create_hosted_zone(Name="plaza.example", CallerReference="1")["HostedZone"]["Id"]
     arn = acm.request_certificate(DomainName="plaza.example")["CertificateArn"]
-    assert failure(route53.get_hosted_zone, Id=zone) == ("NoSuchHostedZone", 404)
+    assert refused(route53.get_hosted_zone, Id=zone) == ("NoSuchHostedZone", 404)
     assert route53.list_hosted_zones()["HostedZones"] == []
     assert route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-    assert failure(acm.describe_certificate, CertificateArn=arn)[0] == "ResourceNotFoundException"
+    assert refused(acm.describe_certificate, CertificateArn=arn)[0] == "ResourceNotFoundException"
     assert acm.list_certificates()["CertificateSummaryList"] == []
     hand.now += 6
     assert [z["Id"] for z in route53.list_hosted_zones()["HostedZones"]] == [zone]

@@ -36,7 +36,7 @@ def stand_in(
     from rehost.providers.sandbox.aws_api.app import AwsApi
     from rehost.providers.sandbox.aws_api.memory import MotoMemory
 
-    api = AwsApi(keys, **switches)
+    api = AwsApi(keys, flavour="objects" if kind == "objects" else "aws", **switches)
     return _kept(api, api.dialect, kept, lambda folder: MotoMemory(folder / "objects"))
 
 

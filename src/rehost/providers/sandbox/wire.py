@@ -48,7 +48,11 @@ class Answer:
 
     def send(self, start_response: Any) -> Iterable[bytes]:
         """Answer a WSGI request."""
-        kept = [(name, value) for name, value in self.headers if name.lower() != "content-length"]
+        # Without a body the length that is told is that of what a GET would give.
+        kept = [(name, value) for name, value in self.headers if not self.body or name.lower() != "content-length"]
+        if any(name.lower() == "content-length" for name, _ in kept):
+            start_response(f"{self.status} {_REASONS.get(self.status, 'Answer')}", kept)
+            return [self.body]
         start_response(
             f"{self.status} {_REASONS.get(self.status, 'Answer')}",
             [*kept, ("Content-Length", str(len(self.body)))],

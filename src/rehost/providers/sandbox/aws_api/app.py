@@ -1,14 +1,16 @@
-"""The AWS stand-in: signatures are checked, then moto answers."""
+"""The AWS stand-in: signatures and what AWS refuses are checked, then moto answers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rehost.providers.sandbox.aws_api.dialect import AwsDialect
-from rehost.providers.sandbox.aws_api.signature import Signatures
+from rehost.providers.sandbox.aws_api.signature import Signatures, is_signed
+from rehost.providers.sandbox.aws_api.strict import Strict
+from rehost.providers.sandbox.aws_api.strict.rules import Settings
 from rehost.providers.sandbox.wire import App, Environ
 
 
@@ -25,22 +27,23 @@ def moto_app() -> App:
 class AwsApi:
     """The APIs for whoever has one of the keys (id to secret), or keys that were made through IAM or STS."""
 
-    def __init__(
-        self, keys: dict[str, str], *, quotas: bool = False, clock: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, keys: dict[str, str], *, flavour: str = "aws", quotas: bool = False) -> None:
         self.dialect = AwsDialect()
-        self._app = moto_app()
+        self._moto = moto_app()
+        self._strict = Strict(self._moto, self.dialect, Settings(flavour, quotas))
         self._keys = dict(keys)
-        self._signatures = Signatures(self._secret, **({"clock": clock} if clock else {}))
+        self._signatures = Signatures(self._secret)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/moto-api/"):
-            return self._app(environ, start_response)
+            return self._moto(environ, start_response)
         call = self.dialect.call(environ)
-        refusal = self._signatures.refuse(call, environ)
+        # A bucket may let in whoever asks: that is for its policy to say.
+        anonymous = call.service == "s3" and not is_signed(environ)
+        refusal = None if anonymous else self._signatures.refuse(call, environ)
         if refusal is not None:
             return refusal.send(start_response)
-        return self._app(environ, start_response)
+        return self._strict(environ, start_response, anonymous=anonymous)
 
     def _secret(self, key_id: str) -> str | None:
         if key_id in self._keys:
