@@ -111,7 +111,7 @@ def _rival(url: str, environment: Mapping[str, str], go: Any, said: Any) -> None
 
 def test_of_processes_that_want_the_lock_at_once_one_gets_it(url: str, environment: Mapping[str, str]) -> None:
     fork = multiprocessing.get_context("spawn")
-    count = 4
+    count = 3
     go, said = fork.Barrier(count), fork.Queue()
     rivals = [fork.Process(target=_rival, args=(url, dict(environment), go, said)) for _ in range(count)]
     for rival in rivals:

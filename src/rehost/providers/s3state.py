@@ -129,13 +129,17 @@ class S3Blobs:
 
     def get(self, key: str) -> Blob | None:
         """The object, None where there is none."""
+        from botocore.exceptions import BotoCoreError
+
         try:
             answer = self._call("get_object", Key=self._prefix + key)
+            return Blob(answer["Body"].read(), answer["ETag"])
         except ProviderError as error:
             if error.code in ("NoSuchKey", "404"):
                 return None
             raise
-        return Blob(answer["Body"].read(), answer["ETag"])
+        except BotoCoreError as error:  # the answer ended in the middle
+            raise translate(error, f"states in {self.url}") from error
 
     def put(self, key: str, data: bytes, *, absent: bool = False, match: str = "") -> str:
         """Write the object on a condition and answer its ETag. Raises Conflict where the condition fails."""

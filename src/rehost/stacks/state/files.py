@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
@@ -43,12 +44,12 @@ class FileStore:
 
     def targets(self, stack: str) -> list[str]:
         """Targets that have a state or a journal."""
-        try:
-            found = list(self.folder.glob(f"{stack}/*.json"))
-            found += [path for path in self.folder.glob(f"{stack}/*.journal") if _size(path)]
-        except OSError as error:
-            raise _unreadable(self.folder / stack, error) from error
-        return sorted({path.stem for path in found})
+        names = _names(self.folder / stack)
+        found = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+        for name in names:
+            if name.endswith(".journal") and _size(self.folder / stack / name):
+                found.append(name.removesuffix(".journal"))
+        return sorted(set(found))
 
     def read(self, stack: str, target: str) -> State:
         """The state as it is, without the lock; secrets are UNKNOWN without a passphrase."""
@@ -91,7 +92,7 @@ class FileStore:
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
-            raise RehostError(f"{self._path(stack, target, '.moved')} can't be read", why=str(error)) from error
+            raise _unreadable(self._path(stack, target, ".moved"), error) from error
 
     # -- the one writer ------------------------------------------------------------------------------------
 
@@ -179,15 +180,21 @@ class FileStore:
     def unlock(self, stack: str, target: str) -> LockInfo | None:
         """Forget a holder on another machine; answers who it was. Raises Refused if it lives on this one."""
         path = self._path(stack, target, ".lock")
-        if not path.exists():
-            return None
         holder = _holder(path)
-        with path.open("r+") as file:
+        try:
+            handle = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise (holder or LockInfo.here("?")).refusal(stack, target) from None
-            file.truncate(0)
+            os.ftruncate(handle, 0)
+        finally:
+            os.close(handle)
         return holder
 
     # -- checkpoints ---------------------------------------------------------------------------------------
@@ -228,7 +235,9 @@ class FileStore:
         return self.folder / stack / "backups" / f"{target}.{serial:08d}.json"
 
     def _backup_paths(self, stack: str, target: str) -> list[Path]:
-        return sorted((self.folder / stack / "backups").glob(f"{target}.[0-9]*.json"))
+        folder = self.folder / stack / "backups"
+        pattern = re.compile(rf"{re.escape(target)}\.\d+\.json")
+        return sorted(folder / name for name in _names(folder) if pattern.fullmatch(name))
 
     def backups(self, stack: str, target: str) -> Sequence[Backup]:
         """Earlier checkpoints, the oldest first."""
@@ -262,6 +271,16 @@ class FileStore:
             _sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing if there is none. Raises RehostError where that can't be told."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def _size(path: Path) -> int:
@@ -315,10 +334,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _unreadable(path: Path, error: OSError) -> RehostError:
-    return RehostError(
-        f"the state in {path} can't be read", why=error.strerror or str(error), fix="check its owner"
-    )
+def _unreadable(path: Path, error: Exception) -> RehostError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return RehostError(f"the state in {path} can't be read", why=why, fix="check whose it is, and its mode")
 
 
 def _unwritable(path: Path, error: OSError) -> RehostError:
