@@ -207,6 +207,7 @@ def test_a_file_changed_at_any_place_is_read_or_is_invalid_input(state: State, d
     assert parsed(pulumi.dump(found, again)) == found
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_a_traceback(junk: bytes) -> None:
     with pytest.raises(RehostError):

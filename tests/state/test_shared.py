@@ -6,14 +6,14 @@ import copy
 import multiprocessing
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from folderblobs import FolderBlobs
 
-from rehost.stacks.errors import Refused, RehostError
+from rehost.stacks.errors import ProviderError, Reason, Refused, RehostError
 from rehost.stacks.state import Passphrase, Session, SharedStore, lock
 
 
@@ -139,6 +139,32 @@ def _sleeps_at(folder: Path, move: Callable[[str], None], at: int, when: str, ke
         session.append(fact("last"))
     assert facts(folder) == found | {"last"}, at
     return slept
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_call_that_fails_at_any_moment_loses_nothing(tmp_path: Path, when: str) -> None:
+    """The answer is an error, whether the call had its effect or not; the same process goes on afterwards."""
+    number, failed = 0, True
+    while failed:
+        number += 1
+        folder, acknowledged, failed = tmp_path / str(number), set(), False
+        folder.mkdir()
+
+        def fail(call: int, moment: str, at: int = number) -> None:
+            nonlocal failed
+            if (call, moment) == (at, when):
+                failed = True
+                raise ProviderError("no answer", reason=Reason.UNCERTAIN)
+
+        with suppress(ProviderError), store(folder, fail).open("plaza", "here", command="deploy") as session:
+            for name in ("a", "b"):
+                session.append(fact(name))
+                acknowledged.add(name)
+        assert acknowledged <= facts(folder), number
+        with store(folder).open("plaza", "here", command="deploy") as session:
+            session.append(fact("next"))
+        assert acknowledged | {"next"} <= facts(folder), number
+    assert number > 10
 
 
 def _killed_at(folder: Path, number: int, when: str, told: Any) -> None:

@@ -135,7 +135,7 @@ class FileStore:
             if not self._top.exists():
                 self._top.mkdir(mode=0o700, parents=True)
             ignore = self._top / ".gitignore"
-            if not ignore.exists():
+            if not _size(ignore):
                 ignore.write_text("*\n")
             for folder in (self.folder, self.folder / stack, self.folder / stack / "backups"):
                 folder.mkdir(mode=0o700, exist_ok=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from rehost.stacks.errors import Refused, RehostError
 from rehost.stacks.state.blobs import Blob, Blobs, Conflict, put_once
@@ -22,6 +23,9 @@ RENEW_SECONDS = 20.0
 
 class SharedLock:
     """The lock of a stack at a target, in the object `key`, renewed every `renew_s` seconds."""
+
+    _held: ClassVar[set[str]] = set()
+    """Nonces of the locks that this process has in use."""
 
     def __init__(self, blobs: Blobs, key: str, stack: str, target: str, *, renew_s: float = RENEW_SECONDS) -> None:
         self._blobs = blobs
@@ -64,7 +68,7 @@ class SharedLock:
         """Take the lock; answers the dead process of this machine that held it, if one did. Raises Refused,
         naming the holder, while somebody else has it."""
         holder, epoch, renewed, blob = self._read()
-        if holder is not None and not holder.dead:
+        if holder is not None and not holder.dead and not self._left_over(holder):
             raise holder.refusal(*self._of, renewed=renewed)
         mine = LockInfo.here(command)
         try:
@@ -73,10 +77,15 @@ class SharedLock:
             first, _, renewed = self.look()
             raise (first or LockInfo.here("?")).refusal(*self._of, renewed=renewed) from None
         self._holder, self.epoch = mine, epoch + 1
+        self._held.add(mine.nonce)
         self._ended.clear()
         self._thread = threading.Thread(target=self._renew, name="lock", daemon=True)
         self._thread.start()
         return holder
+
+    def _left_over(self, holder: LockInfo) -> bool:
+        """Whether it is a lock of this process that it could not give back, or does not know to have got."""
+        return holder.runs_here and holder.pid == os.getpid() and holder.nonce not in self._held
 
     def _renew(self) -> None:
         while not self._ended.wait(self._renew_s):
@@ -118,6 +127,8 @@ class SharedLock:
             with contextlib.suppress(RehostError):
                 blob = self._mine()
                 self._put(None, self.epoch, blob)
+            if self._holder is not None:
+                self._held.discard(self._holder.nonce)
             self._holder = None
 
     def break_(self) -> LockInfo | None:
