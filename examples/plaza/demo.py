@@ -1,17 +1,19 @@
 """The main job on stand-ins: the example goes up on AWS, its bucket gets a web site, all of it goes to Hetzner.
 
-Run by `make demo`. Everything stays on loopback and in the folder named on the command line. Killed at any
-moment, the same command goes on.
+Run by `make demo`. Everything stays on loopback and in the folder named on the command line. Killed at any moment,
+the same command goes on; Ctrl-C and failures take the stand-ins down.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mimetypes
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,13 @@ import boto3
 
 HERE = Path(__file__).parent
 POSTS = 240
+LOCKED = 4
+"""Exit code of a command that finds another one at work."""
+WAIT_S = 60
+SIDES = {
+    "aws": ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "hetzner": ("HETZNER_S3_ENDPOINT", "HETZNER_S3_ACCESS_KEY", "HETZNER_S3_SECRET_KEY"),
+}
 
 
 def site() -> dict[str, bytes]:
@@ -52,58 +61,109 @@ def site() -> dict[str, bytes]:
     return {name: text.encode() for name, text in pages.items()}
 
 
-def rehost(folder: Path, *arguments: str) -> None:
-    """One command, shown as it would be typed."""
-    sys.stdout.write(f"\n$ rehost {' '.join(arguments)}\n")
+def say(text: str) -> None:
+    """A line of our own between the commands."""
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-    run = subprocess.run(
-        [sys.executable, "-m", "rehost", *arguments], cwd=folder, stderr=subprocess.PIPE, text=True
-    )
+
+
+def rehost(folder: Path, *arguments: str) -> None:
+    """One command, shown as it would be typed. Its progress is shown in a terminal only."""
+    say(f"\n$ rehost {' '.join(arguments)}")
+    progress = None if sys.stderr.isatty() else subprocess.PIPE
+    for _ in range(WAIT_S):
+        run = subprocess.run(
+            [sys.executable, "-m", "rehost", *arguments], cwd=folder, stderr=progress, text=True, check=False
+        )
+        if run.returncode != LOCKED:
+            break
+        # What a killed demo had started may still be at work.
+        time.sleep(1)
     if run.returncode != 0:
-        sys.stderr.write(run.stderr)
+        sys.stderr.write(run.stderr or "")
         raise SystemExit(run.returncode)
 
 
-def fill(folder: Path) -> int:
-    """Put the site into the bucket, as the platform's own tools would; what is there already stays."""
+def running(folder: Path) -> bool:
+    """Whether stand-ins of an earlier run are still there."""
+    command = [sys.executable, "-m", "rehost", "sandbox", "status"]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def bucket(folder: Path, target: str) -> tuple[Any, str]:
+    """A client for a side's object storage, and the name of the bucket there."""
     environment = json.loads((folder / ".rehost-sandbox" / "sandbox.json").read_text())["environment"]
-    state = json.loads((folder / ".rehost" / "sandbox" / "plaza" / "aws.json").read_text())
+    state = json.loads((folder / ".rehost" / "sandbox" / "plaza" / f"{target}.json").read_text())
     rows = state["deployment"]["resources"]
-    bucket = next(row["id"] for row in rows if row["type"] == "aws:s3/bucket:Bucket")
+    name = next(row["id"] for row in rows if row["type"].endswith((":Bucket", ":S3Bucket")))
+    names = SIDES[target]
     make: Any = boto3.client
-    client = make(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    endpoint, key, secret = (environment[variable] for variable in names)
+    place = {"endpoint_url": endpoint, "region_name": "eu-central-1"}
+    return make("s3", aws_access_key_id=key, aws_secret_access_key=secret, **place), name
+
+
+def fill(folder: Path) -> None:
+    """Put the site into the bucket, as the platform's own tools would; what is there already stays."""
+    client, name = bucket(folder, "aws")
     pages = site()
-    present = {row["Key"] for row in client.list_objects_v2(Bucket=bucket).get("Contents", [])}
-    for name, content in pages.items():
-        if name not in present:
-            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            client.put_object(Bucket=bucket, Key=name, Body=content, ContentType=kind, CacheControl="max-age=300")
-    sys.stdout.write(
-        f"\nthe bucket on AWS holds a web site of {len(pages)} files, {sum(map(len, pages.values()))} bytes\n"
-    )
-    return len(pages)
+    present = {row["Key"] for row in client.list_objects_v2(Bucket=name).get("Contents", [])}
+    for key, content in pages.items():
+        if key not in present:
+            kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+            client.put_object(Bucket=name, Key=key, Body=content, ContentType=kind, CacheControl="max-age=300")
+    say(f"\nThe bucket on AWS now holds a web site of {len(pages)} files, {sum(map(len, pages.values()))} bytes.")
 
 
-def main() -> None:
-    """The demo in the folder of the first argument."""
-    folder = Path(sys.argv[1]).resolve()
-    folder.mkdir(exist_ok=True)
-    shutil.copy(HERE / "stack.yaml", folder)
-    os.environ.pop("REHOST_SANDBOX_DIR", None)
+def count(folder: Path, target: str) -> str:
+    """Count and checksum of all files of a side, read with a plain S3 client."""
+    client, name = bucket(folder, target)
+    whole = hashlib.sha256()
+    files = size = 0
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for row in page.get("Contents", []):
+            answer = client.get_object(Bucket=name, Key=row["Key"])
+            content = answer["Body"].read()
+            whole.update(f"{row['Key']} {answer['ContentType']} {hashlib.sha256(content).hexdigest()}\n".encode())
+            files, size = files + 1, size + len(content)
+    say(f"  {target:<8} {files} files  {size} bytes  sha256 {whole.hexdigest()}")
+    return whole.hexdigest()
+
+
+def demo(folder: Path) -> None:
+    """The whole job."""
     rehost(folder, "sandbox", "up")
     rehost(folder, "deploy", "--on", "aws", "--sandbox", "--yes")
     fill(folder)
     rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox", "--dry-run")
     rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox")
+    say("\nBoth buckets, read with a plain S3 client:")
+    if count(folder, "aws") != count(folder, "hetzner"):
+        raise SystemExit("the two sides differ")
     rehost(folder, "plan", "--on", "hetzner", "--sandbox")
-    rehost(folder, "sandbox", "down")
-    shutil.rmtree(folder)
+
+
+def main() -> None:
+    """The demo in the folder of the first argument, and the cleaning up after it."""
+    folder = Path(sys.argv[1]).resolve()
+    folder.mkdir(exist_ok=True)
+    shutil.copy(HERE / "stack.yaml", folder)
+    os.environ.pop("REHOST_SANDBOX_DIR", None)
+    if (folder / ".rehost").exists():
+        if running(folder):
+            say("An earlier demo was not finished: going on with it.")
+        else:
+            # What the states speak of went away with its stand-ins.
+            shutil.rmtree(folder / ".rehost")
+    try:
+        demo(folder)
+    except KeyboardInterrupt:
+        say("\nInterrupted: taking the stand-ins down.")
+        raise SystemExit(130) from None
+    finally:
+        rehost(folder, "sandbox", "down")
+        shutil.rmtree(folder)
+    say("\nNothing is left running, and the demo's folder is removed.")
 
 
 main()

@@ -199,7 +199,7 @@ class _Lower:
             "values": values,
             "ttl": record.ttl,
         }
-        return self._make("recordSet", f"{name}/{type_}", f"dns.{zone}.{record.name}", inputs)
+        return self._make("recordSet", f"{name}/{type_}", f"dns.{name}", inputs)
 
 
 ADAPTER = MemoryAdapter()

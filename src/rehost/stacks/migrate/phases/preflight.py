@@ -15,10 +15,9 @@ class Preflight:
 
     def run(self, move: Move, earlier: Facts | None) -> Facts:
         """Look. All problems are reported at once. Raises Refused, InvalidInput, ProviderError."""
-        plan, drifted = self._source(move)
-        problems: list[str] = []
-        for bucket in missing_data(plan):
-            problems.append(f"{bucket} is gone from {move.source.target.name}, and its content with it")
+        plan, gone, drifted = self._source(move)
+        old = move.source.target.name
+        problems = [f"{component} is gone from {old}, and what it held with it" for component in gone]
         sizes = self._sizes(move, problems)
         target = move.target.plan()
         if target.blocked:
@@ -40,8 +39,9 @@ class Preflight:
             "buckets": sizes,
         }
 
-    def _source(self, move: Move) -> tuple[Plan, list[str]]:
-        """The source as it is, seen through a plan that is never carried out, and where it has drifted."""
+    def _source(self, move: Move) -> tuple[Plan, list[str], list[str]]:
+        """The source as it is, seen through a plan that is never carried out; which components with data are gone;
+        and where else it has drifted."""
         state = move.source.store.read(move.source.stack.stack, move.source.target.name)
         if not state.resources:
             raise Refused(
@@ -50,12 +50,10 @@ class Preflight:
                 fix="check --from and --state, or deploy to the target directly",
             )
         plan = move.source.plan()
-        told = [
-            f"{step.address} {'is gone' if step.action is Action.CREATE else 'was changed'}"
-            for step in plan.changing
-            if step.drifted or (step.action is Action.CREATE and step.urn in state.resources)
-        ]
-        return plan, told
+        gone = [s for s in plan.changing if s.action is Action.CREATE and s.urn in state.resources]
+        told = [f"{step.address} is gone" for step in gone]
+        told += [f"{step.address} was changed" for step in plan.changing if step.drifted and step not in gone]
+        return plan, sorted({step.component for step in gone if step.holds_data}), told
 
     def _stays(self, move: Move) -> None:
         """Name the data that this move does not take along."""
@@ -93,8 +91,3 @@ class Preflight:
             except (ProviderError, RehostError) as error:
                 problems.append(f"the bucket {name} at {move.source.target.name}: {error.summary}")
         return sizes
-
-
-def missing_data(plan: Plan) -> list[str]:
-    """Components that hold data and are not there any more."""
-    return sorted({s.component for s in plan.changing if s.holds_data and s.action is Action.CREATE and s.drifted})
