@@ -140,12 +140,21 @@ def test_a_wrong_url_is_said(wrong: str, told: str) -> None:
         opened("gs://b", {})
 
 
-def test_a_bucket_that_is_missing_and_keys_that_are_not_set_are_said(environment: Mapping[str, str]) -> None:
+def test_a_bucket_that_is_missing_and_keys_that_are_not_set_are_said(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ProviderError) as caught:
         opened("s3://nobody/x", environment).read("plaza", "here")
     assert "make the bucket" in caught.value.fix
     with pytest.raises(InvalidInput, match="no keys for the states"):
         opened("s3://states/x?keys=OTHER", environment).read("plaza", "here")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(InvalidInput, match="no keys for the states"):
+        opened("s3://states/x", {"AWS_ENDPOINT_URL": environment["AWS_ENDPOINT_URL"]}).read("plaza", "here")
     other = {**environment, "OTHER_ACCESS_KEY": "a", "OTHER_SECRET_KEY": "b"}
     assert opened("s3://states/x?keys=OTHER", other).targets("plaza") == []
 

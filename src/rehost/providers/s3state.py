@@ -113,12 +113,18 @@ class S3Blobs:
         return key, secret, None
 
     def _call(self, operation: str, **parameters: Any) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
         with self._making:
             client = self._client
         try:
             return getattr(client, operation)(Bucket=self._bucket, **parameters)
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise InvalidInput(
+                f"there are no keys for the states in {self.url}",
+                why="none of the places that AWS's own tools look in has any",
+                fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name others in the URL (profile=, keys=)",
+            ) from error
         except (BotoCoreError, ClientError, ValueError) as error:
             problem = translate(error, f"states in {self.url}")
             if problem.code == "NoSuchBucket":
