@@ -8,6 +8,7 @@ network namespace of the machine's own. /etc, /opt and /var are the real ones be
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -83,6 +84,7 @@ SetEnv PATH=/opt/shim:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 """
 
 
+@functools.cache
 def missing() -> str:
     """Why there can be no machine here, empty when there can."""
     if os.geteuid() != 0:
@@ -90,7 +92,14 @@ def missing() -> str:
     for path, package in ((SSHD, "openssh-server"), (INIT, "systemd"), ("/usr/bin/unshare", "util-linux")):
         if not Path(path).exists():
             return f"needs {path} (apt-get install {package})"
-    return ""
+    over = "mount -t overlay over -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc"
+    trial = f"mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w && {over}"
+    tried = subprocess.run(
+        ["unshare", "--cgroup", "--mount", "--pid", "--fork", "--uts", "--ipc", "sh", "-c", trial],
+        capture_output=True,
+        check=False,
+    )
+    return "" if tried.returncode == 0 else f"may not be made here: {tried.stderr.decode().strip()}"
 
 
 @dataclass

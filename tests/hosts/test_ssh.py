@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rehost.stacks.errors import InvalidInput
+from rehost.stacks.hosts.cloudinit import renew_host_key
 from rehost.stacks.hosts.firewall import Allow, HostFirewall
 from rehost.stacks.hosts.port import HostDenied, HostError, HostFile, HostUnreachable
 from rehost.stacks.hosts.ssh import Ssh, SshAddress
@@ -97,6 +98,29 @@ def init() -> int:
             break
         found = int(first[0])
     return found
+
+
+def test_a_host_key_is_renewed_over_the_connection_it_proved(bench: Bench) -> None:
+    there = the_machine()
+    before = there.host_key.strip()
+    renewed = renew_host_key(bench.host, path=str(there.folder / "host"), service="ssh-test.service")
+    assert renewed.split()[:2] == there.host_key.split()[:2] != before.split()[:2]
+    assert bench.host.run(["echo", "goes on"]).text == "goes on"
+    bench.until(lambda: key_is(renewed))
+    with pytest.raises(HostDenied):
+        Ssh(address(host_keys=(before,))).check()
+
+
+def key_is(key: str) -> bool:
+    """Whether sshd shows this key by now; it reads its keys anew a moment after it was told to."""
+    connection = Ssh(address(host_keys=(key,)))
+    try:
+        connection.check()
+    except HostDenied:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def test_through_a_jump_host(bench: Bench) -> None:

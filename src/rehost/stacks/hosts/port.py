@@ -69,6 +69,7 @@ class Status:
     exit_code: int | None = None
     restarts: int = 0
     slot: str = ""
+    owner: str = ""
     ports: Mapping[int, int] = field(default_factory=dict)
 
 

@@ -22,6 +22,7 @@ class Record:
 
     salt: str
     fingerprint: str = ""
+    owner: str = ""
     slot: str = "a"
     ports: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     fronted: bool = False

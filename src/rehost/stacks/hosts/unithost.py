@@ -110,6 +110,7 @@ class UnitHost:
                 exit_code=state.exit_code,
                 restarts=state.restarts,
                 slot=record.slot,
+                owner=record.owner,
                 ports=dict(record.ports.get(record.slot, {})),
             )
         return answer
@@ -145,7 +146,7 @@ class UnitHost:
             placed = self.place(spec, record.slot, record)
             self.drop(spec.name, other(record.slot))
             renewed = record.dirty or record.fingerprint != record.of(spec)
-            self.save(spec.name, replace(record, dirty=True))
+            self.save(spec.name, replace(record, owner=spec.owner, dirty=True))
             written = self.put_version(placed)
             if not hold:
                 self._mark(spec.name, False)
@@ -254,6 +255,7 @@ class UnitHost:
             replace(
                 record,
                 fingerprint=record.of(spec),
+                owner=spec.owner,
                 slot=placed.slot,
                 ports={placed.slot: dict(placed.ports)},
                 fronted=spec.fronted,

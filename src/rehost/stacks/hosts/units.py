@@ -107,7 +107,8 @@ class UnitSpec:
     Either `image` (with an optional `command`) or `command` with the `files` it needs, by path relative to its
     working directory; files that begin with `#!` are executable. `environment` may hold secrets, so it is never
     shown. The variables `PORT` (where to listen, of the first port), `PORT_<published>` and `HOST` (address to
-    listen at) are added where the environment does not set them. `stop_grace` and `drain` are seconds.
+    listen at) are added where the environment does not set them. `stop_grace` and `drain` are seconds, `owner` is
+    the mark of who made it.
     """
 
     name: str
@@ -126,6 +127,7 @@ class UnitSpec:
     order: Order = Order.STOP_FIRST
     stop_grace: float = 10.0
     drain: float = 10.0
+    owner: str = ""
 
     def __post_init__(self) -> None:
         problem = next(iter(self._problems()), None)
