@@ -100,6 +100,8 @@ def test_a_folder_of_others_keeps_its_mode(tmp_path: Path) -> None:
     with FileStore(tmp_path, Passphrase(None)).open("plaza", "here", command="deploy"):
         pass
     assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert not (tmp_path / ".gitignore").exists()
+    assert (tmp_path / "plaza" / ".gitignore").read_text() == "*\n"
     assert (tmp_path / "plaza").stat().st_mode & 0o777 == 0o700
 
 

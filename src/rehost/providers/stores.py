@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.state import FileStore, Passphrase, SharedStore, Store
+from rehost.stacks.state.folders import NAME
 
 _SHIPPED = {"s3": "rehost.providers.s3state"}
 
@@ -28,7 +29,7 @@ def open_store(
 
     Raises InvalidInput for a scheme that nobody provides.
     """
-    local = FileStore(beside / ".rehost", passphrase, sandbox=sandbox)
+    local = FileStore(beside / NAME, passphrase, sandbox=sandbox)
     if where is None:
         return local
     if "://" not in where:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from rehost.stacks.errors import Refused, RehostError
 from rehost.stacks.state import LockInfo
+from rehost.stacks.state.folders import make_private
 
 
 @contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
     """Hold the lock of a migration's folder; the kernel frees it however this process ends. Raises Refused."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise RehostError(f"the folder {folder} can't be used", why=str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rehost.stacks.state import folders
 from rehost.stacks.state.crypt import Crypter, Passphrase
 from rehost.stacks.state.files import FileStore
 from rehost.stacks.state.journal import Journal
@@ -35,4 +36,4 @@ __all__ = [
 
 def file_store(folder: Path, passphrase: Passphrase, *, sandbox: bool = False) -> FileStore:
     """The store beside a stack file. States of a sandbox are kept apart."""
-    return FileStore(folder / ".rehost", passphrase, sandbox=sandbox)
+    return FileStore(folder / folders.NAME, passphrase, sandbox=sandbox)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rehost.stacks.errors import InvalidInput, RehostError
-from rehost.stacks.state import pulumi
+from rehost.stacks.state import folders, pulumi
 from rehost.stacks.state.crypt import Crypter, Opening, Passphrase
+from rehost.stacks.state.folders import ignore_in_git, make_private
 from rehost.stacks.state.journal import Journal, replay
 from rehost.stacks.state.lock import LockInfo
 from rehost.stacks.state.model import State
@@ -132,13 +133,10 @@ class FileStore:
     def _make_folder(self, stack: str) -> None:
         """Folders that only their owner reads, and that git leaves alone."""
         try:
-            if not self._top.exists():
-                self._top.mkdir(mode=0o700, parents=True)
-            ignore = self._top / ".gitignore"
-            if not _size(ignore):
-                ignore.write_text("*\n")
+            make_private(self.folder / stack / "backups")
+            if self._top.name != folders.NAME:
+                ignore_in_git(self.folder / stack)  # what else is in a folder of the operator's is not ours
             for folder in (self.folder, self.folder / stack, self.folder / stack / "backups"):
-                folder.mkdir(mode=0o700, exist_ok=True)
                 if folder.stat().st_mode & 0o077 and folder != self._top:
                     folder.chmod(0o700)
         except OSError as error:
