@@ -44,12 +44,12 @@ def test_a_valid_stack_leaves_with_0_and_a_broken_one_with_3(here: Path) -> None
 
 def test_text_has_the_line_and_a_caret_under_the_column(here: Path) -> None:
     (here / "stack.yaml").write_text(BROKEN)
-    shown = run("validate").stderr.splitlines()
+    shown = run("validate").stdout.splitlines()
     at = shown.index(" --> stack.yaml:5:9")
     assert shown[at - 1] == "error[unknown-key]: the key 'cuont' is not known here"
     assert shown[at + 1 : at + 3] == ["5 |   app: {cuont: 2}", "  |         ^"]
     assert shown[-1] == "2 errors"
-    assert "\x1b" not in run("validate").stderr
+    assert "\x1b" not in run("validate").stdout
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_caret_is_right_after_wide_characters_tabs_and_long_lines(
     here: Path, line: str, caret: int | None
 ) -> None:
     (here / "stack.yaml").write_text(f"stack: plaza\nservers:\n{line}\n", encoding="utf-8")
-    shown = run("validate").stderr.splitlines()
+    shown = run("validate").stdout.splitlines()
     at = next(n for n, row in enumerate(shown) if row.startswith("3 |"))
     assert len(shown[at]) <= 80
     column = shown[at + 1].index("^") - len("3 | ")
@@ -93,7 +93,7 @@ def test_findings_of_a_provider_name_the_target(here: Path) -> None:
     (here / "stack.yaml").write_text(text)
     found = findings(run("validate", "--format", "json"))
     assert [(row["code"], row["target"]) for row in found] == [("image", "eu")]
-    assert "(target eu)" in run("validate").stderr
+    assert "(target eu)" in run("validate").stdout
 
 
 def test_sarif_is_what_code_scanning_reads(here: Path) -> None:

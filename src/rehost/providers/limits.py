@@ -46,6 +46,19 @@ def size_of(server: Server) -> dict[str, Any]:
     }
 
 
+def remembered(offered: Callable[[Mapping[str, Any]], bool]) -> Callable[[Mapping[str, Any]], bool]:
+    """The same answers, each looked up once: many groups of a stack need the same."""
+    known: dict[tuple[Any, ...], bool] = {}
+
+    def answer(size: Mapping[str, Any]) -> bool:
+        key = tuple(size.items())
+        if key not in known:
+            known[key] = offered(size)
+        return known[key]
+
+    return answer
+
+
 def unmet(
     name: str, server: Server, place: str, offered: Callable[[Mapping[str, Any]], bool]
 ) -> Iterator[Diagnostic]:

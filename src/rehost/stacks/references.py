@@ -34,7 +34,7 @@ def references(text: str) -> list[str]:
 def accepts(path: PathKey) -> bool:
     """Whether a text at this path of a stack may refer to components."""
     match path:
-        case ("servers", _, "user_data") | ("checks", int(), "http" | "contains"):
+        case ("servers", _, "user_data"):
             return True
         case ("dns", _, int(), str(key), *_):
             return key in _VALUES
@@ -58,7 +58,7 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
                     continue
                 if not accepts(path):
                     fix = "write the value itself; ${env.NAME} works everywhere"
-                    why = "references work in user_data, the values of records and checks"
+                    why = "references work in user_data and in the values of records"
                     summary = f"${{{address}}}: {path[-1] if path else ''} can't refer to components"
                     yield Diagnostic("reference", summary, why, fix, path)
                 else:
@@ -107,7 +107,9 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
         summary = f"there is no {name!r} under {family}" if name else f"${{{address}}} names none of the {family}"
         fix = did_you_mean(name, present) or f"add it under `{family}:`, or take the reference out"
         yield Diagnostic("reference", summary, why, fix, path)
-    elif attribute not in attributes:
+    elif attribute in attributes:
+        yield from _nothing_there(stack, loaded, family, name, attribute, path)
+    else:
         said = (
             f"{family} have no {attribute!r}"
             if attribute
@@ -115,6 +117,30 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
         )
         why = f"what can be referred to is {', '.join(a for a in attributes if a)}"
         yield Diagnostic("reference", said, why, did_you_mean(attribute, attributes), path)
+
+
+def _nothing_there(
+    stack: Stack, loaded: Loaded, family: str, name: str, attribute: str, path: PathKey
+) -> Iterator[Diagnostic]:
+    """Findings about what exists but has no such value: groups without servers, servers without addresses."""
+    on = name
+    if family == "volumes":
+        on = stack.volumes[name].on if name in stack.volumes else ""
+    group = on if on in stack.servers else on.rpartition("-")[0]
+    server = stack.servers.get(group) if family in ("servers", "volumes") else None
+    if server is None:
+        return
+    whole = f"${{{family}.{name}.{attribute}}}"
+    if server.count == 0:
+        fix = f"raise servers.{group}.count, or take the reference out"
+        yield Diagnostic("reference", f"{whole} is nothing", f"servers.{group} has no servers", fix, path)
+    elif (
+        attribute.startswith("public")
+        and not server.public
+        and ("servers", group, "public") not in loaded.left_out
+    ):
+        why, fix = f"servers.{group} has no public addresses", f"set public: true in servers.{group}"
+        yield Diagnostic("private", f"{whole} is nothing", why, fix, path)
 
 
 def check_cycles(stack: Stack) -> Iterator[Diagnostic]:

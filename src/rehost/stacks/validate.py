@@ -186,16 +186,16 @@ class _Checks:
                         "choose another name",
                         (*path, "labels", label),
                     )
-            for other, group in stack.servers.items():
-                if other != name and name in group.members(other):
-                    yield Diagnostic(
-                        "ambiguous-name",
-                        f"{name!r} is also the name of a server of the group {other!r}",
-                        f"the servers of {other} are called {other}-1, {other}-2 and so on",
-                        f"{name!r} means the group; rename one of the two to name that server",
-                        path,
-                        severity=Severity.WARNING,
-                    )
+            other, _, index = name.rpartition("-")
+            if other in stack.servers and index.isdigit() and name in stack.servers[other].members(other):
+                yield Diagnostic(
+                    "ambiguous-name",
+                    f"{name!r} is also the name of a server of the group {other!r}",
+                    f"the servers of {other} are called {other}-1, {other}-2 and so on",
+                    f"{name!r} means the group; rename one of the two to name that server",
+                    path,
+                    severity=Severity.WARNING,
+                )
 
     def _volumes(self) -> Iterator[Diagnostic]:
         for name, volume in self._stack.volumes.items():
@@ -286,7 +286,10 @@ class _Checks:
             yield self._missing("server", name, self._known("servers"), path)
             return
         server = self._stack.servers.get(group)
-        if server is not None and not server.public and self._sound("servers", group, "public"):
+        if server is not None and server.count == 0:
+            why, fix = "the record would have no value", f"raise servers.{group}.count, or remove the record"
+            yield Diagnostic("reference", f"servers.{group} has no servers", why, fix, path)
+        elif server is not None and not server.public and self._sound("servers", group, "public"):
             fix = f"set public: true in servers.{group}"
             why = "the record would have no value: it holds the public addresses of servers"
             yield Diagnostic("private", f"{to} has no public address", why, fix, path)

@@ -29,7 +29,7 @@ def command(files: tuple[Path, ...], sets: tuple[str, ...], format_: str) -> Non
     elif format_ == "sarif":
         click.echo(to_sarif(found, __version__, loaded.file))
     else:
-        show_text(found, loaded.sources)
+        show_text(found, loaded.sources, stderr=False)
         if loaded.stack is not None and not errors(found):
             click.echo(f"{loaded.file}: valid for {', '.join(loaded.stack.targets) or 'no target yet'}")
     if errors(found):

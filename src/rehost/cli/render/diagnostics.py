@@ -24,17 +24,19 @@ _TAB = 4
 _ELLIPSIS = "…"
 
 
-def show_text(found: Sequence[Diagnostic], sources: Mapping[str, str] | None = None) -> None:
-    """Each finding with its line of the file and a caret under its column, then how many there are, on stderr."""
+def show_text(
+    found: Sequence[Diagnostic], sources: Mapping[str, str] | None = None, *, stderr: bool = True
+) -> None:
+    """Each finding with its line of the file and a caret under its column, then how many there are."""
     lines = {name: split_lines(text.removeprefix("\ufeff")) for name, text in (sources or {}).items()}
-    width = console(stderr=True).width
+    width = console(stderr=stderr).width
     for diagnostic in found:
-        show(_finding(diagnostic, lines.get(diagnostic.span.file, []), width), stderr=True)
+        show(_finding(diagnostic, lines.get(diagnostic.span.file, []), width), stderr=stderr)
     if found:
         counts = {s: sum(d.severity is s for d in found) for s in Severity}
         said = [f"{n} {s.value}{'s' if n != 1 else ''}" for s, n in counts.items() if n]
         worst = next(s for s in Severity if counts[s])
-        show(Text(", ".join(said), style=f"bold {_COLOURS[worst]}"), stderr=True)
+        show(Text(", ".join(said), style=f"bold {_COLOURS[worst]}"), stderr=stderr)
 
 
 def _finding(diagnostic: Diagnostic, lines: Sequence[str], width: int) -> RenderableType:

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from rehost.providers.aws.catalog import CATALOG
-from rehost.providers.limits import apex_name_servers, bucket_names, unmet
+from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.model import Firewall, Network, Rule, Server, Stack, Target
 from rehost.stacks.sshkeys import kind_of, rsa_bits
@@ -32,6 +32,7 @@ _DESCRIPTION = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*\Z")
 def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]], bool]) -> Iterator[Diagnostic]:
     """Findings about a stack at a target; `offered` says whether the region has a type of a size."""
     path: PathKey = ("targets", target.name)
+    offered = remembered(offered)
     known = target.region in CATALOG.regions
     if not target.region:
         fix = f"add `region: {CATALOG.regions[0]}`"

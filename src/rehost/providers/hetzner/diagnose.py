@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from rehost.providers.hetzner import catalog
-from rehost.providers.limits import apex_name_servers, bucket_names, unmet
+from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.model import Firewall, Network, Rule, Server, Stack, Target
 
@@ -40,6 +40,7 @@ _PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
 def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]], bool]) -> Iterator[Diagnostic]:
     """Findings about a stack at a target; `offered` says whether the location has a type of a size."""
     path: PathKey = ("targets", target.name)
+    offered = remembered(offered)
     places = catalog.locations()
     known = target.region in places
     if not target.region:

@@ -51,6 +51,8 @@ def about(path: PathKey) -> tuple[str, str]:
     """What the key at a path means, and an example of its value."""
     field = shape.field_at(path)
     meaning = (field.description or "") if field else ""
+    if shape.is_component(shape.at(path)):
+        meaning = (shape.at(path).__doc__ or "").split("\n")[0]
     example = (
         field.examples[0]
         if field and field.examples
@@ -61,7 +63,17 @@ def about(path: PathKey) -> tuple[str, str]:
     if field and not field.examples and path and shape.below(shape.at(path[:-1]), path[-1]) is bool:
         example = "true"
     meaning = meaning.removesuffix(".")
-    return f"{path[-1]}: {meaning[:1].lower()}{meaning[1:]}" if meaning else "", _written(example)
+    return f"{path[-1]} means: {meaning[:1].lower()}{meaning[1:]}" if meaning else "", _written(example)
+
+
+def _range(path: PathKey) -> str:
+    field = shape.field_at(path)
+    ends = (
+        [getattr(part, end) for end in ("ge", "le") for part in field.metadata if hasattr(part, end)]
+        if field
+        else []
+    )
+    return f"write a number from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
 
 
 def _written(example: Any) -> str:
@@ -80,7 +92,7 @@ def _said(found: Any, path: PathKey) -> tuple[str, str, str]:
     shown = _shown(given, path)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"{where} {words} {context[key]}{shown}", "", ""
+        return f"{where} {words} {context[key]}{shown}", "", _range(path)
     if kind == "literal_error":
         choices = [str(choice) for choice in _choices(path)]
         meant = _SYNONYMS.get(str(given).lower(), str(given))

@@ -61,8 +61,8 @@ class Secret(Component):
 class Check(Component):
     """A question whose answer proves that the platform works: `http`, an address that must answer."""
 
-    http: str | None = Field(None, pattern=r"^(https?://|\$\{)\S+$", examples=["https://plaza.example/healthz"])
-    """The address to ask. May refer to components with `${...}`."""
+    http: str | None = Field(None, pattern=r"^https?://\S+$", examples=["https://plaza.example/healthz"])
+    """The address to ask."""
     status: int = Field(200, ge=100, le=599)
     """The status that it has to answer with."""
     contains: str = ""
