@@ -178,6 +178,10 @@ def test_managed_certificates_need_their_zone_and_its_consent(api: Any) -> None:
     api.done(f"/certificates/{failed['id']}/actions/retry")
     assert api.get(f"/certificates/{failed['id']}")["certificate"]["status"]["issuance"] == "completed"
     assert api.refused("POST", f"/certificates/{failed['id']}/actions/retry")[0] == 422
+    api.app.behaviour.fail.append({"command": "create_certificate", "code": "ca_too_many_duplicate_certificates"})
+    assert api.failed("/certificates", order("often", "plaza.example")) == "ca_too_many_duplicate_certificates"
+    often = api.get("/certificates", name="often")["certificates"][0]
+    assert often["status"]["error"]["code"] == "ca_too_many_duplicate_certificates"
     assert api.fields("POST", "/certificates", order("bad", "no name")) == {"domain_names"}
     assert api.fields("POST", "/certificates", order("none")) == {"domain_names"}
 

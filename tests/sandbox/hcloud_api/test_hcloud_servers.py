@@ -78,6 +78,43 @@ def test_what_is_sold_out_can_not_be_had(api: Any) -> None:
     api.post("/servers", BODY)
 
 
+def test_what_is_retired_is_shown_but_can_not_be_had(api: Any) -> None:
+    types = {row["name"]: row for row in api.get("/server_types")["server_types"]}
+    assert types["cx22"]["deprecated"]
+    assert not any(place["available"] for place in types["cx22"]["locations"])
+    assert api.refused("POST", "/servers", {**BODY, "server_type": "cx22"}) == (412, "resource_unavailable")
+    assert api.get("/images", name="centos-stream-8")["images"] == []
+    retired = api.get("/images", name="centos-stream-8", include_deprecated="true")["images"]
+    assert retired[0]["deprecation"]["announced"] == retired[0]["deprecated"]
+    assert api.refused("POST", "/servers", {**BODY, "image": "centos-stream-8"}) == (412, "resource_unavailable")
+    path = f"/servers/{api.server()['id']}/actions"
+    api.done(f"{path}/poweroff")
+    change = {"server_type": "cx22", "upgrade_disk": False}
+    assert api.refused("POST", f"{path}/change_type", change) == (422, "invalid_server_type")
+
+
+def test_a_shutdown_takes_longer_than_its_action(api: Any) -> None:
+    server = api.server()["id"]
+    action = api.post(f"/servers/{server}/actions/shutdown")["action"]["id"]
+    api.clock.pass_by(1.0)
+    assert api.get(f"/actions/{action}")["action"]["status"] == "success"
+    assert status(api, server) == "running"
+    api.clock.pass_by(1.0)
+    assert status(api, server) == "off"
+    assert api.refused("GET", f"/actions/{action + 1}") == (404, "not_found")
+
+
+def test_rescue_ends_after_an_hour_or_a_boot(api: Any) -> None:
+    path = f"/servers/{api.server()['id']}"
+    api.done(f"{path}/actions/enable_rescue", {"type": "linux64"})
+    assert api.refused("POST", f"{path}/actions/enable_rescue", {"type": "linux64"}) == (409, "conflict")
+    api.clock.pass_by(3601)
+    assert api.get(path)["server"]["rescue_enabled"] is False
+    api.done(f"{path}/actions/enable_rescue", {"type": "linux64"})
+    api.done(f"{path}/actions/reset")
+    assert api.get(path)["server"]["rescue_enabled"] is False
+
+
 def test_a_change_of_type_wants_the_server_off_and_never_shrinks_its_disk(api: Any) -> None:
     path = f"/servers/{api.server(server_type='cx33')['id']}"
     change = f"{path}/actions/change_type"
@@ -233,6 +270,14 @@ def test_deleting_a_server_lets_go_of_what_hung_on_it(api: Any) -> None:
         f"/networks/{network}",
     ):
         api.ok("DELETE", path)
+
+
+def test_a_location_can_be_full_of_volumes(api: Any) -> None:
+    api.app.behaviour.capacity = [{"kind": "volumes", "location": "fsn1", "times": 1}]
+    body = {"name": "data", "size": 10, "location": "fsn1"}
+    assert api.refused("POST", "/volumes", body) == (422, "no_space_left_in_location")
+    api.post("/servers", BODY)
+    api.post("/volumes", body)
 
 
 def test_volumes_stay_in_their_location_and_hang_on_one_server(api: Any) -> None:

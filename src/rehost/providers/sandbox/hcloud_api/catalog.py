@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rehost.providers.sandbox.hcloud_api.errors import ApiError, Record, invalid, missing
+from rehost.providers.sandbox.hcloud_api.errors import ApiError, Record, invalid, missing, refused
 from rehost.providers.sandbox.hcloud_api.resources import Answer, Call, Kind
 from rehost.providers.sandbox.hcloud_api.store import Project
 
@@ -91,7 +91,14 @@ def _priced(row: Record, places: Sequence[str]) -> list[Record]:
 @cache
 def server_types() -> Mapping[str, Record]:
     """Server types by name, as the API shows them. Where the price is not known there is none."""
-    return {row["name"]: _server_type(row) for row in data()["server_types"]}
+    rows = [*data()["server_types"], *_offers()["retired_server_types"]]
+    return {row["name"]: _server_type(row) for row in rows}
+
+
+@cache
+def images() -> Sequence[Record]:
+    """Official images, retired ones included, as the catalogs have them."""
+    return [*data()["images"], *_offers()["retired_images"]]
 
 
 def _server_type(row: Record) -> Record:
@@ -168,11 +175,27 @@ def _known(rows: Mapping[str, Record], key: Any, name: str) -> Record:
 
 
 def capacity(project: Project, type_: str, place: str) -> Record | None:
-    """What stands against one more of a type in a location, by the stand-in's own switches."""
+    """What stands against one more server of a type in a location, by the stand-in's own switches."""
     for row in project.behaviour.capacity:
-        if row.get("server_type") in (None, type_) and row.get("location") in (None, place):
+        kind = row.get("kind", "servers")
+        if kind == "servers" and row.get("server_type") in (None, type_) and row.get("location") in (None, place):
             return row
     return None
+
+
+def reserve_space(project: Project, place: str) -> None:
+    """Raise ApiError when a location has no room for volumes, by the stand-in's own switches."""
+    for row in project.behaviour.capacity:
+        if row.get("kind") == "volumes" and row.get("location") in (None, place):
+            _use(project, row)
+            raise refused("no_space_left_in_location", f"there is no volume space left in '{place}'")
+
+
+def _use(project: Project, row: Record) -> None:
+    if "times" in row:
+        row["times"] -= 1
+        if row["times"] <= 0:
+            project.behaviour.capacity.remove(row)
 
 
 def reserve(project: Project, type_: Record, place: str) -> None:
@@ -186,10 +209,7 @@ def reserve(project: Project, type_: Record, place: str) -> None:
     short = capacity(project, type_["name"], place)
     if short is None:
         return
-    if "times" in short:
-        short["times"] -= 1
-        if short["times"] <= 0:
-            project.behaviour.capacity.remove(short)
+    _use(project, short)
     code = short.get("code", "resource_unavailable")
     raise ApiError(412, code, f"error during placement: no room for '{type_['name']}' in '{place}'")
 

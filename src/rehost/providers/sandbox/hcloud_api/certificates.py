@@ -90,9 +90,9 @@ def _managed(call: Call) -> Answer:
 
 def _issue(call: Call, command: str, id: int) -> Record:
     project = call.project
-    failed = [("issuance_failed", {"id": id, "code": "", "message": ""})]
-    action = project.act(command, [("certificate", id)], failed=failed, locks=[("certificates", id)])
-    action["_effects"] = [["issue", {"id": id, "action": action["id"]}]]
+    arguments = {"id": id, "action": project.next_id}
+    effects, failed = [("issue", arguments)], [("issuance_failed", arguments)]
+    action = project.act(command, [("certificate", id)], effects, failed=failed, locks=[("certificates", id)])
     return project.shown(action)
 
 
@@ -136,15 +136,15 @@ def issue(project: Project, id: int, action: int) -> None:
         )
         return
     project.fail(project.actions[action], code, _MESSAGES[code])
-    issuance_failed(project, id, code, _MESSAGES[code])
+    issuance_failed(project, id, action)
 
 
 @effect
-def issuance_failed(project: Project, id: int, code: str, message: str) -> None:
-    """A managed certificate was not issued."""
+def issuance_failed(project: Project, id: int, action: int) -> None:
+    """A managed certificate was not issued, for the reason that its action has."""
     record = project.find("certificates", id)
     if record is not None:
-        error = {"code": code or "ca_dns_validation_failed", "message": message or "DNS validation failed"}
+        error = project.actions[action]["error"]
         record["status"] = {"issuance": "failed", "renewal": "unavailable", "error": error}
 
 

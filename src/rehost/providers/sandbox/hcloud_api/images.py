@@ -29,7 +29,7 @@ IMAGES = Kind(
 
 @cache
 def _official() -> Mapping[int, Record]:
-    return {row["id"]: _system(row) for row in catalog.data()["images"]}
+    return {row["id"]: _system(row) for row in catalog.images()}
 
 
 def _system(row: Record) -> Record:
@@ -74,7 +74,8 @@ def chosen(project: Project, key: Any, architecture: str, server: int | None = N
         if own is None:
             raise invalid("image", f"image '{key}' not found")
         found = own
-    if found["status"] != "available":
+    gone = found["deprecation"]
+    if found["status"] != "available" or (gone and gone["unavailable_after"] < project.stamp()):
         raise ApiError(412, "resource_unavailable", "image is not available")
     if found["architecture"] != architecture:
         raise invalid("image", "image has another architecture than the server type")

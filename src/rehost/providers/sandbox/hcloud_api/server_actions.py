@@ -12,6 +12,7 @@ from rehost.providers.sandbox.hcloud_api.servers import SERVERS, off, password, 
 from rehost.providers.sandbox.hcloud_api.store import Effect, Project, effect
 
 _WINDOW = "22-02"
+_RESCUE_SECONDS = 3600
 _COMMANDS = {
     "poweron": ("start_server", "starting", "running"),
     "poweroff": ("stop_server", "stopping", "off"),
@@ -42,6 +43,8 @@ def _power(name: str) -> Handler:
         if name in ("shutdown", "reboot") and before == "off":
             # Nobody is there to hear it.
             return 201, {"action": _start(call, command, id)}
+        if name == "shutdown":
+            return 201, {"action": _shut_down(call, command, id)}
         if meanwhile and before != afterwards:
             server["status"] = meanwhile
         booted = {"rescue_enabled": False} if afterwards == "running" and before != "running" else {}
@@ -51,6 +54,21 @@ def _power(name: str) -> Handler:
         return 201, {"action": _start(call, command, id, done, failed=(_status(id, before),))}
 
     return handler
+
+
+def _shut_down(call: Call, command: str, id: int) -> Record:
+    """The action only tells that the server was asked; it is off some time later."""
+    action = call.project.act(command, [("server", id)], locks=[("servers", id)])
+    call.project.later([("went_down", {"id": id})], action)
+    return call.project.shown(action)
+
+
+@effect
+def went_down(project: Project, id: int) -> None:
+    """A server that was asked to shut down has done so."""
+    server = project.find("servers", id)
+    if server is not None and server["status"] == "running":
+        server["status"] = "off"
 
 
 def _public(server: Record) -> bool:
@@ -143,8 +161,21 @@ def _enable_rescue(call: Call, id: int) -> Answer:
     if server["rescue_enabled"]:
         raise ApiError(409, "conflict", "rescue system is already enabled")
     keys = [groups.key(call.project, key) for key in call.body.get("ssh_keys") or []]
-    action = _set(call, "enable_rescue", id, {"rescue_enabled": True})
-    return 201, {"action": action} if keys else {"action": action, "root_password": password()}
+    project, mark = call.project, secrets.token_hex(4)
+    values = {"rescue_enabled": True, "_rescue": mark}
+    enabled = ("update", {"kind": "servers", "id": id, "values": values})
+    action = project.act("enable_rescue", [("server", id)], [enabled], locks=[("servers", id)])
+    project.later([("rescue_over", {"id": id, "mark": mark})], action, _RESCUE_SECONDS)
+    answer = {"action": project.shown(action)}
+    return 201, answer if keys else {**answer, "root_password": password()}
+
+
+@effect
+def rescue_over(project: Project, id: int, mark: str) -> None:
+    """The rescue system was not used for too long."""
+    server = project.find("servers", id)
+    if server is not None and server.get("_rescue") == mark:
+        server["rescue_enabled"] = False
 
 
 def _disable_rescue(call: Call, id: int) -> Answer:

@@ -4,7 +4,8 @@ down as JSON, pending actions included: their effects are names with arguments."
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -40,8 +41,8 @@ class Behaviour:
     slow: dict[str, float] = field(default_factory=dict)
     """Seconds of actions by command."""
     capacity: list[Record] = field(default_factory=list)
-    """What can't be had: `server_type` and `location` (absent: any), `code` (resource_unavailable), `times`
-    (absent: for good)."""
+    """What can't be had: `kind` (servers, or volumes), `server_type` and `location` (absent: any), `code` of
+    servers (resource_unavailable), `times` (absent: for good)."""
     limits: dict[str, int] = field(default_factory=dict)
     """How many of a kind a project may have; no entry: no limit."""
 
@@ -56,10 +57,12 @@ class Project:
     next_id: int = _FIRST_ID
     records: dict[str, dict[int, Record]] = field(default_factory=dict)
     actions: dict[int, Record] = field(default_factory=dict)
+    unseen: int = 0
     tokens_left: float = 3600.0
     refilled: float = 0.0
     _names: dict[str, dict[str, int]] = field(default_factory=dict)
-    _due: list[tuple[float, int]] = field(default_factory=list)
+    _due: list[tuple[float, int, int]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=itertools.count)
     _locks: dict[str, set[int]] = field(default_factory=dict)
     _history: dict[str, list[int]] = field(default_factory=dict)
 
@@ -158,8 +161,28 @@ class Project:
     ) -> Record:
         """Start an action. When its time is over its effects take place, or those of a failure. One that comes
         `after` another begins when that is over, and fails with it. `locks` are kinds and ids of records."""
-        id_, began = self.take_id(), after["_due"] if after else self.clock()
         seconds = self.behaviour.slow.get(command, self.behaviour.action_seconds)
+        names = [f"{kind}:{owner}" for kind, owner in locks]
+        return self._begin(self.take_id(), command, seconds, resources, effects, failed, names, after)
+
+    def later(self, effects: Iterable[Effect], after: Record, seconds: float | None = None) -> None:
+        """What happens by itself some time after an action. The API does not show it: its id is negative."""
+        self.unseen += 1
+        wait = self.behaviour.action_seconds if seconds is None else seconds
+        self._begin(-self.unseen, "", wait, (), effects, (), [], after)
+
+    def _begin(
+        self,
+        id_: int,
+        command: str,
+        seconds: float,
+        resources: Sequence[tuple[str, int]],
+        effects: Iterable[Effect],
+        failed: Iterable[Effect],
+        locks: list[str],
+        after: Record | None,
+    ) -> Record:
+        began = after["_due"] if after else self.clock()
         action: Record = {
             "id": id_,
             "command": command,
@@ -173,7 +196,7 @@ class Project:
             "_due": began + seconds,
             "_effects": [[name, arguments] for name, arguments in effects],
             "_failed": [[name, arguments] for name, arguments in failed],
-            "_locks": [f"{kind}:{owner}" for kind, owner in locks],
+            "_locks": locks,
             "_after": after["id"] if after else None,
         }
         self.actions[id_] = action
@@ -185,7 +208,7 @@ class Project:
             self._history.setdefault(resource["type"], []).append(action["id"])
             self._history.setdefault(f"{resource['type']}/{resource['id']}", []).append(action["id"])
         if action["status"] == "running":
-            heapq.heappush(self._due, (action["_due"], action["id"]))
+            heapq.heappush(self._due, (action["_due"], next(self._order), action["id"]))
             for lock in action["_locks"]:
                 self._locks.setdefault(lock, set()).add(action["id"])
 
@@ -193,7 +216,7 @@ class Project:
         """Let all actions take effect whose time has come."""
         now = self.clock()
         while self._due and self._due[0][0] <= now:
-            action = self.actions[heapq.heappop(self._due)[1]]
+            action = self.actions[heapq.heappop(self._due)[2]]
             for lock in action["_locks"]:
                 self._locks[lock].discard(action["id"])
                 if not self._locks[lock]:
@@ -203,6 +226,8 @@ class Project:
             if error is not None:
                 self.fail(action, error["code"], error["message"])
             action["status"] = "error" if error else "success"
+            if action["id"] < 0:
+                del self.actions[action["id"]]
             outcomes = {"error": action.pop("_failed"), "success": action.pop("_effects")}
             for name, arguments in outcomes[action["status"]]:
                 _EFFECTS[name](self, **arguments)
@@ -244,6 +269,7 @@ class Project:
         return {
             "name": self.name,
             "next_id": self.next_id,
+            "unseen": self.unseen,
             "records": {kind: list(rows.values()) for kind, rows in self.records.items()},
             "actions": list(self.actions.values()),
             "tokens_left": self.tokens_left,
@@ -252,7 +278,7 @@ class Project:
 
     def load(self, kept: Mapping[str, Any]) -> None:
         """Take the place of what `dump` wrote."""
-        self.next_id = kept["next_id"]
+        self.next_id, self.unseen = kept["next_id"], kept["unseen"]
         self.records = {kind: {row["id"]: row for row in rows} for kind, rows in kept["records"].items()}
         self._names = {
             kind: {row["name"]: id_ for id_, row in rows.items() if row.get("name")}

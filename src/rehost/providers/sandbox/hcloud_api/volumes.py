@@ -77,6 +77,7 @@ def _add(call: Call) -> Answer:
         project.free("servers", server["id"])
         can_attach(project, server, server["location"])
     place = server["location"] if server else catalog.location(body["location"])["name"]
+    catalog.reserve_space(project, place)
     record: Record = {
         "name": checked_name(body["name"]),
         "server": None,
