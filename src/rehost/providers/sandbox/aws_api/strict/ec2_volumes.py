@@ -27,6 +27,8 @@ def _status(volume: Any) -> str:
 
 
 def _stage(modification: Any) -> str:
+    if not getattr(modification.volume, "rehost_staged", False):
+        return "completed"
     age = (utcnow() - modification.start_time).total_seconds()
     return "modifying" if age < STATE_SECONDS else "optimizing" if age < 2 * STATE_SECONDS else "completed"
 
@@ -35,6 +37,7 @@ def _progress(modification: Any) -> int:
     return {"modifying": 0, "optimizing": 50, "completed": 100}[_stage(modification)]
 
 
+# Without what the rules below note on a volume, all of it is as moto has it.
 _models: Any = (Volume, VolumeModification)
 _models[0].status = property(_status)
 _models[1].modification_state = property(_stage)
@@ -124,3 +127,4 @@ def _modify(request: Request) -> None:
     size = request.get("Size")
     if size and int(size) < volume.size:
         raise Refusal("InvalidParameterValue", "New size cannot be smaller than existing size")
+    volume.rehost_staged = True
