@@ -95,6 +95,10 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    if kind == "aws":
+        from rehost.providers.sandbox.aws_api.strict.rules import warm
+
+        warm()
     sys.stdin.read()
     if keeping is not None:
         keeping.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 import threading
@@ -9,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -137,23 +139,34 @@ def settle(service: str) -> Callable[[Before], Before]:
     return note
 
 
+_MODULES = {
+    "acm": ("balancers",),
+    "ec2": ("ec2_network", "ec2_servers", "ec2_tags", "ec2_volumes", "quotas"),
+    "elbv2": ("balancers", "quotas"),
+    "route53": ("route53", "quotas"),
+    "s3": ("s3_access", "s3_objects", "quotas"),
+}
+
+
+@cache
+def load(service: str) -> None:
+    """Let the modules of a service register their rules. Some of moto takes a second to import: it waits until the
+    service is called."""
+    for name in _MODULES.get(service, ()):
+        importlib.import_module(f"{__package__}.{name}")
+
+
+def warm() -> None:
+    """Import what the first calls would wait for."""
+    for service in ("ec2", "s3", "route53"):
+        load(service)
+
+
 class Strict:
     """Applies the rules. Calls to services other than S3 are answered one at a time: moto's own checks do not
     stand two at once, nor would these."""
 
     def __init__(self, app: App, dialect: AwsDialect, settings: Settings) -> None:
-        from rehost.providers.sandbox.aws_api.strict import (  # noqa: F401 - they register themselves
-            balancers,
-            ec2_network,
-            ec2_servers,
-            ec2_tags,
-            ec2_volumes,
-            quotas,
-            route53,
-            s3_access,
-            s3_objects,
-        )
-
         self._app, self._dialect, self._settings = app, dialect, settings
         self._one = threading.RLock()
 
@@ -169,6 +182,7 @@ class Strict:
 
     def _answer(self, request: Request) -> Answer:
         call = request.call
+        load(call.service)
         try:
             for function in (*SETTLE.get(call.service, ()), *BEFORE.get(call.name, ())):
                 function(request)
