@@ -6,10 +6,12 @@ the same stack: ids, addresses, times, the deployment's mark.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
 import re
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -45,6 +47,10 @@ _READS = ("Describe", "Get", "List", "Head", "GET ")
 _CLIENTS: dict[str, Any] = {}
 
 
+class Killed(BaseException):
+    """Stands for the end of the process, for whoever is still running in it."""
+
+
 @dataclass
 class Trouble:
     """Shares of calls that go wrong, by kind."""
@@ -57,13 +63,41 @@ class Trouble:
     """A 500 without effect."""
     throttled: float = 0.0
     retry_after: str = ""
+    kill_at: int = 0
+    """The number of the call at which the process is killed; 0 is never."""
+    kill_after: bool = False
+    """Whether that call still has its effect."""
+    folder: Path | None = None
+    """What survives on disk: kept aside as it is at that moment."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
+        self._count = 0
+        self.dead = False
+
+    def kill(self) -> None:
+        """The process ends here: nothing that it still does counts."""
+        assert self.folder is not None
+        self.dead = True
+        shutil.copytree(self.folder / ".rehost", self.folder / "kept")
+        raise Killed
+
+    def restore(self) -> None:
+        """The disk as the dead process left it."""
+        assert self.folder is not None
+        shutil.rmtree(self.folder / ".rehost")
+        (self.folder / "kept").rename(self.folder / ".rehost")
 
     def next(self) -> str:
-        """What happens to the next call: a field's name, or nothing."""
+        """What happens to the next call: a field's name, or nothing. Raises Killed."""
+        if self.dead:
+            raise Killed
+        self._count += 1
+        if self._count == self.kill_at:
+            if self.kill_after:
+                return "kill"
+            self.kill()
         roll = self._chance.random()
         for name in ("before", "after", "fault", "throttled"):
             roll -= getattr(self, name)
@@ -167,6 +201,8 @@ class _Hook:
             if what in ("fault", "throttled"):
                 return self._refused(request, event_name, throttled=what == "throttled")
             answer = botocore_stubber(event_name, request)
+            if what == "kill":
+                self.cloud.trouble.kill()
             if what == "after":
                 raise ReadTimeoutError(endpoint_url=request.url)
             return answer
@@ -210,6 +246,8 @@ class _Wire(BaseAdapter):
                 query_string=request.path_url.partition("?")[2], headers=dict(request.headers), data=request.body,
             ).get_environ()  # fmt: skip
             chunks, status, headers = run_wsgi_app(self.cloud.api, environ)
+            if what == "kill":
+                self.cloud.trouble.kill()
             if what == "after":
                 raise requests.ReadTimeout("Read timed out.", request=request)
         return self._answer(request, int(status.split()[0]), dict(headers), b"".join(chunks))
@@ -346,7 +384,7 @@ def _aws_inventory(cloud: Cloud) -> dict[str, list[Any]]:
             i["InstanceType"], i["ImageId"], i["State"]["Name"], i["SubnetId"], i.get("KeyName"), _tags(i),
             bool(i.get("PublicIpAddress")),
             sorted(g["GroupId"] for n in i["NetworkInterfaces"] for g in n["Groups"]),
-            ec2.describe_instance_attribute(InstanceId=i["InstanceId"], Attribute="userData")["UserData"],
+            {"user data": _user_data(ec2, i["InstanceId"])},
         ]
         for i in instances
     ]  # fmt: skip
@@ -367,6 +405,13 @@ def _aws_inventory(cloud: Cloud) -> dict[str, list[Any]]:
                 found.setdefault("record", []).append([zone["Name"], row["Name"], row["Type"], row["TTL"], values])
     found |= _buckets(cloud)
     return {kind: _renamed(rows_, names) for kind, rows_ in found.items()}
+
+
+def _user_data(ec2: Any, id_: str) -> str:
+    """What a server was made with; a drawn secret is another one each time."""
+    coded = ec2.describe_instance_attribute(InstanceId=id_, Attribute="userData")["UserData"].get("Value", "")
+    text = base64.b64decode(coded).decode()
+    return re.sub(r"-[0-9a-f]{10}\b", "-N", re.sub(r"(key|secret)=\S+", r"\1=", text))
 
 
 def _buckets(cloud: Cloud) -> dict[str, list[Any]]:
@@ -440,7 +485,8 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _renamed(item, names) for key, item in value.items()}
     if isinstance(value, list):
-        return [_renamed(item, names) for item in value]
+        renamed = [_renamed(item, names) for item in value]
+        return sorted(renamed) if all(isinstance(item, str) for item in renamed) else renamed
     if isinstance(value, int) and not isinstance(value, bool):
         return names.get(str(value), value)
     if isinstance(value, str):
