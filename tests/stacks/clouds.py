@@ -436,48 +436,69 @@ def _buckets(cloud: Cloud) -> dict[str, list[Any]]:
     return {"bucket": rows}
 
 
+_KINDS = ("placement_groups", "networks", "firewalls", "ssh_keys", "servers", "volumes", "zones", "primary_ips")
+_KINDS += ("load_balancers", "certificates", "floating_ips")
+_PASSING = {"id", "created", "linux_device", "name_servers", "dns_ptr", "ip", "mac_address", "metadata", "iso"}
+_PASSING |= {"server_type", "image", "location", "rehost-id", "rehost-deployment", "blocked", "zone", "comment"}
+
+
 def _hetzner_inventory(cloud: Cloud) -> dict[str, list[Any]]:
-    records = cloud.api.project("token").records
+    """Through the API itself."""
+
+    def listed(kind: str, path: str = "") -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        page: int | None = 1
+        while page:
+            query = f"per_page=50&page={page}"
+            headers = {"Authorization": "Bearer token"}
+            environ = EnvironBuilder(path=f"/v1{path or '/' + kind}", query_string=query, headers=headers)
+            chunks, status, _ = run_wsgi_app(cloud.api, environ.get_environ())
+            assert status.startswith("200"), (kind, status)
+            answer = json.loads(b"".join(chunks))
+            rows += answer[kind]
+            page = answer["meta"]["pagination"]["next_page"]
+        return rows
+
+    found = {kind: listed(kind) for kind in _KINDS}
     names: dict[str, str] = {}
-    for kind, rows in records.items():
-        for id_, row in rows.items():
-            names[str(id_)] = f"{kind} {row['name']}"
-            net = row.get("public_net") or {}
-            if net.get("ipv4"):
-                names[net["ipv4"]["ip"]] = f"public address of {row['name']}"
-            for part in row.get("private_net") or ():
-                names[part["ip"]] = f"private address of {row['name']}"
-    dropped = {"id", "created", "public_net", "linux_device", "private_net", "image", "server_type", "location"}
+    for kind, rows in found.items():
+        for row in rows:
+            names[str(row["id"])] = f"{kind} {row['name'] if kind != 'primary_ips' else ''}"
+    for row in found["servers"]:
+        for version in ("ipv4", "ipv6"):
+            address = row["public_net"][version]
+            if address:
+                names[str(address["id"])] = names[address["ip"]] = f"public address of {row['name']}"
+        for part in row["private_net"]:
+            names[part["ip"]] = f"private address of {row['name']}"
 
-    def plain(kind: str, row: Mapping[str, Any]) -> Any:
-        kept = {k: v for k, v in row.items() if k not in dropped}
-        kept["labels"] = {k: v for k, v in row["labels"].items() if k not in ("rehost-id", "rehost-deployment")}
-        for part in ("location", "server_type", "image"):
-            if part in row:
-                kept[part] = row[part]["name"]
-        if kind == "servers":
-            net = row["public_net"]
-            kept["public"] = [bool(net["ipv4"]), bool(net["ipv6"]), sorted(str(f["id"]) for f in net["firewalls"])]
-            kept["private"] = [str(part["network"]) for part in row["private_net"]]
-        if kind == "zones":
-            kept["_sets"] = [
-                [
-                    f"{s['name']} {s['type']}",
-                    s["ttl"],
-                    sorted(r["value"] for r in s["records"]),
-                    sorted(s["labels"]),
-                ]
-                for _, s in sorted(row["_sets"].items())
-            ]
-        for key in ("servers", "volumes"):
-            if isinstance(kept.get(key), list):
-                kept[key] = sorted(str(id_) for id_ in kept[key])
-        if "applied_to" in kept:
-            kept["applied_to"] = sorted(str(a["server"]["id"]) for a in kept["applied_to"])
-        return json.loads(json.dumps(kept, default=str))
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            kept = {key: plain(item) for key, item in value.items() if key not in _PASSING}
+            for key in ("server_type", "image", "location"):
+                if isinstance(value.get(key), dict):
+                    kept[key] = value[key]["name"]
+            return kept
+        if isinstance(value, list):
+            return sorted((plain(item) for item in value), key=str)
+        return value
 
-    found = {kind: _renamed([plain(kind, row) for row in rows.values()], names) for kind, rows in records.items()}
-    return {**found, **_buckets(cloud)}
+    for row in found["zones"]:
+        sets = listed("rrsets", f"/zones/{row['id']}/rrsets")
+        row["sets"] = [{**s, "name": f"{s['name']} {s['type']}"} for s in sets if s["type"] != "SOA"]
+    for row in found["servers"]:
+        row["public_net"] = {
+            "ipv4": bool(row["public_net"]["ipv4"]),
+            "ipv6": bool(row["public_net"]["ipv6"]),
+            "firewalls": [names[str(firewall["id"])] for firewall in row["public_net"]["firewalls"]],
+        }
+        row["private_net"] = [names[str(part["network"])] for part in row["private_net"]]
+    for row in found["firewalls"]:
+        row["applied_to"] = [names[str(part["server"]["id"])] for part in row["applied_to"]]
+    for row in found["primary_ips"]:
+        row["name"] = ""
+    made = {kind: _renamed([plain(row) for row in rows], names) for kind, rows in found.items()}
+    return {**made, **_buckets(cloud)}
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
@@ -492,5 +513,5 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         if value in names:
             return names[value]
-        return re.sub(r"[a-z]+-[0-9a-f]{8,17}|\d+\.\d+\.\d+\.\d+(?!/)", lambda m: names.get(m[0], m[0]), value)
+        return re.sub(r"[a-z]+-[0-9a-f]{8,17}|\d+\.\d+\.\d+\.\d+", lambda m: names.get(m[0], m[0]), value)
     return value

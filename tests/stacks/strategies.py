@@ -158,7 +158,7 @@ def _records(draw: st.DrawFn, zone: str, public: list[str], buckets: list[str]) 
         taken = seen.setdefault(name, set())
         kind = draw(st.sampled_from([*values, *(["to"] * 3 if public else [])]))
         type_ = "a" if kind == "to" else kind
-        apex = name == "@" and kind in ("cname", "ns")
+        apex = (name == "@" and kind in ("cname", "ns")) or ("*" in name and kind == "ns")
         if type_ in taken or apex or (taken and "cname" in (*taken, type_)):
             continue
         taken.add(type_)

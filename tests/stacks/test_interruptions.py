@@ -1,5 +1,5 @@
-"""Runs that are killed at any call, before or after its effect, and calls that fail: the same command again ends the
-same, with nothing twice and nothing left over."""
+"""Runs that are killed at any call, before or after its effect, and calls that fail: the same command again ends
+the same, with nothing twice and nothing left over."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clouds import Cloud, Killed, Trouble, cloud, loaded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from clouds import Cloud, Killed, Trouble, cloud, loaded
-from rehost.stacks.plan import Wishes
 from strategies import public_key, random_stacks
 from test_random_stacks import deployed, destroyed, told
+
+from rehost.stacks.plan import Wishes
 
 PROVIDERS = ["aws", "hetzner"]
 SEVERAL = settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))

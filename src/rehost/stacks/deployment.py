@@ -100,7 +100,7 @@ class Deployment:
         """What state says and what the provider answers, by URN."""
         state = self.store.read(self.stack.stack, self.target.name)
         check_owner(state, self.look)
-        return state, self._refresh(state)
+        return state, {key: now for key, now in self._refresh(state).items() if key in state.resources}
 
     # -- operations ----------------------------------------------------------------------------------------
 
@@ -173,7 +173,9 @@ class Deployment:
 
     def destroy_plan(self, wishes: Wishes = NO_WISHES, *, keep_data: bool = False) -> Plan:
         """What destroy would do."""
-        state, live = self.status()
+        state = self.store.read(self.stack.stack, self.target.name)
+        check_owner(state, self.look)
+        live = self._refresh(state)
         wishes = replace(wishes, destroy=True)
         return self._destruction(state, live, wishes, self._kept(state, wishes) if keep_data else frozenset())
 
@@ -183,7 +185,8 @@ class Deployment:
         return self.store.open(self.stack.stack, self.target.name, command=command)
 
     def _refresh(self, state: State) -> dict[str, Live | None]:
-        times = {urn: _seconds(resource.created) for urn, resource in state.resources.items()}
+        present = (*state.resources.items(), *state.replaced.items())
+        times = {key: _seconds(resource.created) for key, resource in present}
         return self.look.refresh(state, times=times)
 
     def _prepare(self, session: Session) -> dict[str, Live | None]:
@@ -198,7 +201,8 @@ class Deployment:
         for text in settle(self.look, session):
             self.emit(Note(self.clock.time(), text))
         live = self._refresh(state)
-        unexpected = {urn: now for urn, now in live.items() if now is not None or urn not in deleting}
+        expected = deleting | state.replaced.keys()
+        unexpected = {urn: now for urn, now in live.items() if now is not None or urn not in expected}
         refuse_if_most_is_gone(unexpected, self.accept_missing)
         return live
 

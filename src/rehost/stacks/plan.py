@@ -199,7 +199,11 @@ class Planner:
             urn = pending.pop()
             if urn not in wanted:
                 wanted.add(urn)
-                pending += [other for other in graph.edges[urn] if other not in self.state.resources]
+                pending += [
+                    other
+                    for other in graph.edges[urn]
+                    if self._now(other, self.state.resources.get(other)) is None
+                ]
         return wanted
 
     def lookup(self, ref: Ref) -> Value:
@@ -273,16 +277,19 @@ class Planner:
         )
         if diff.replaces or (asked and resource.component != ""):
             return self._replace(step, resource, inputs, diff.replaces, asked)
-        if not effective:
+        unfinished = resource.urn in self.state.unfinished
+        if not effective and not unfinished:
             self._outputs[resource.urn] = (now.id, now.outputs, True)
             action = Action.SAME if old is not None else Action.ADOPT
             return replace(step, action=action, reason="" if old else "made by an interrupted run", monthly=was)
         outputs = {**now.outputs, **inputs}
-        disruption = max(change.disruption for change in effective)
+        disruption = max((change.disruption for change in effective), default=Disruption.NONE)
         if disruption >= Disruption.RESTART:
             outputs.update(dict.fromkeys(rules.volatile, UNKNOWN))
         self._outputs[resource.urn] = (now.id, outputs, True)
         reason = "changed outside rehost" if step.drifted else "the definition changed"
+        if not effective:
+            reason = "an interrupted run was not done with it"
         return replace(step, action=Action.UPDATE, disruption=disruption, reason=reason)
 
     def _replace(
@@ -326,7 +333,8 @@ class Planner:
         position = {urn: n for n, urn in enumerate(reversed(order(present, present)))}
         gone.sort(key=lambda step: position[step.urn])
         for key, old in self.state.replaced.items():
-            gone.append(self._deletion(old, key, "its replacement exists"))
+            if self.live is None or self.live.get(key, old) is not None:
+                gone.append(self._deletion(old, key, "its replacement exists"))
         return gone
 
     def _deletion(self, old: ResourceState, key: str, reason: str) -> Step:

@@ -13,6 +13,7 @@ from rehost.stacks.engine.attempts import Attempts, veiled
 from rehost.stacks.engine.clock import Clock, Gate, StepCall
 from rehost.stacks.engine.events import Emit, StepBegan, StepDone, StepFailed, StepSkipped
 from rehost.stacks.engine.operations import Operation, Ready, operations
+from rehost.stacks.engine.recover import take_over
 from rehost.stacks.errors import Interrupted, OperatorNeeded, ProviderError, Reason, RehostError
 from rehost.stacks.graph import (
     UNKNOWN,
@@ -282,47 +283,54 @@ class Engine:
         plain = reveal(inputs)
         call = self._call(step, token, rules.create_s, number)
         attempts = Attempts(self._gate, self.emit, self.jitter, step, "create", call)
-        uncertain = False
+        unsure: ProviderError | None = None
         while True:
             try:
                 self._gate.wait(self.stop)
-                if uncertain:
-                    found = self._find_late(step, plain, call)
-                    if found is not None:
-                        return self._take(number, step, resource, found, inputs)
-                    uncertain = False
-                live = self.connection.create(call, step.type, plain)
+                found = self._find_late(step, number, plain, call) if unsure else None
+                if found is None and (unsure is None or unsure.reason is not Reason.EXISTS):
+                    live = self.connection.create(call, step.type, plain)
+                    self._done(number, live, inputs)
+                    return live.id
             except ProviderError as error:
-                if error.reason is Reason.EXISTS:
-                    # Ours from an attempt whose answer was lost, or a stranger's: only `find` can tell.
-                    found = self._find_late(step, plain, call)
-                    if found is None:
-                        self.session.append({"kind": "abandoned", "n": number}, wait=False)
-                        raise
-                    return self._take(number, step, resource, found, inputs)
-                uncertain = uncertain or error.reason in (Reason.UNCERTAIN, Reason.UNAVAILABLE)
-                if not attempts.again(error):
-                    if not uncertain and not self.session.state.pending[number].id:
-                        self.session.append({"kind": "abandoned", "n": number}, wait=False)
-                    raise
-            except OperatorNeeded:
-                self.session.append({"kind": "abandoned", "n": number}, wait=False)
+                # Something may be there: the effect of a lost answer, of a call that got half way, or a stranger's
+                # resource of the same name. Only a look can tell.
+                begun = bool(self.session.state.pending[number].id)
+                if begun or error.reason in (Reason.UNCERTAIN, Reason.UNAVAILABLE, Reason.EXISTS):
+                    unsure = error
+                if error.reason is Reason.EXISTS or attempts.again(error):
+                    continue
+                if unsure is None:
+                    self._abandon(number)
                 raise
-            else:
-                self._done(number, live, inputs)
-                return live.id
+            except OperatorNeeded:
+                self._abandon(number)
+                raise
+            if found is not None:
+                return self._take(number, step, resource, found)
+            assert unsure is not None
+            self._abandon(number)
+            raise unsure
 
-    def _take(self, number: int, step: Step, resource: Resource, found: Live, inputs: Mapping[str, Value]) -> str:
+    def _abandon(self, number: int) -> None:
+        self.session.append({"kind": "abandoned", "n": number}, wait=False)
+
+    def _take(self, number: int, step: Step, resource: Resource, found: Live) -> str:
         """Own what a lost answer made, and finish what that create may have left half done."""
-        self._done(number, found, veiled(found.inputs, inputs))
+        intent = self.session.state.pending[number]
+        take_over(self.session, intent, self._number(), found, self.clock.time())
         return self._update(step, resource)
 
-    def _find_late(self, step: Step, inputs: Mapping[str, Value], call: StepCall) -> Live | None:
+    def _find_late(self, step: Step, number: int, inputs: Mapping[str, Value], call: StepCall) -> Live | None:
         """Look for what a lost answer may have made, as long as it may be invisible."""
         rules = self.adapter.rules(step.type)
+        id_ = self.session.state.pending[number].id
+        known = [Known(step.urn, id_, inputs, {})]
         until = self.clock.now() + rules.visible_s / self.clock.pace
         while True:
-            found = self.connection.find(step.type, inputs)
+            # By its id, where the provider had told it.
+            seen = self.connection.read(step.type, known) if id_ else [self.connection.find(step.type, inputs)]
+            found = seen[0]
             if found is not None or self.clock.now() >= until:
                 return found
             call.pause(min(rules.poll_s, max(0.05, (until - self.clock.now()) * self.clock.pace)))
@@ -338,7 +346,7 @@ class Engine:
                 why="a value that was unknown when the plan was made can't be changed in place",
                 fix="run the same command again: the plan will say so",
             )
-        if not diff.effective:
+        if not diff.effective and step.urn not in self.session.state.unfinished:
             return state.id
         known = Known(step.urn, state.id, reveal(state.inputs), reveal(state.outputs))
         number, token = self._intend(
@@ -352,13 +360,19 @@ class Engine:
         attempts = Attempts(self._gate, self.emit, self.jitter, step, "update", call)
         kept = {key: state.inputs[key] for key in rules.frozen & state.inputs.keys()}
         sent = {key: value for key, value in inputs.items() if key not in rules.frozen} | kept
+        repeated = False
         while True:
             try:
                 self._gate.wait(self.stop)
+                if repeated:
+                    # Part of it may be done: the kind has to know what is left.
+                    now = self.connection.read(step.type, [known])[0]
+                    known = Known(step.urn, now.id, now.inputs, now.outputs) if now else known
                 live = self.connection.update(call, step.type, known, reveal(sent))
             except ProviderError as error:
                 if not attempts.again(error):
                     raise
+                repeated = True
             else:
                 self._done(number, live, sent)
                 return live.id

@@ -76,9 +76,17 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
             _wait(made, f"delete {other}", f"delete {urn}")
             if other not in first and f"make {urn}" in made:
                 _wait(made, f"delete {other}", f"make {urn}")
-    for key, resource in state.replaced.items():
-        for other in resource.dependencies:
+    for key, old in state.replaced.items():
+        for other in old.dependencies:
             _wait(made, f"delete {other}", f"delete {key}")
+        # What an interrupted run had not moved to the successor yet has to let go first.
+        for urn, resource in state.resources.items():
+            if old.urn in resource.dependencies:
+                for action in ("make", "delete"):
+                    _wait(made, f"delete {key}", f"{action} {urn}")
+        for other, resource in state.replaced.items():
+            if old.urn in resource.dependencies:
+                _wait(made, f"delete {key}", f"delete {other}")
 
     for operation in made.values():
         for other in operation.waits_for:

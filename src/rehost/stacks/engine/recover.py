@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -30,14 +30,15 @@ class Look:
     parallel: int
 
     def refresh(self, state: State, *, times: Mapping[str, float] | None = None) -> dict[str, Live | None]:
-        """All resources of the state as they are, by URN; None for what is gone.
+        """All resources of the state as they are, by URN (replaced predecessors by their key); None for what is
+        gone.
 
         Calls grow with the number of kinds. What was made a moment ago and is not seen is looked for again until
         it would have to be visible. `times` are creation times in seconds since 1970.
         """
-        by_type: dict[str, list[ResourceState]] = {}
-        for resource in state.resources.values():
-            by_type.setdefault(resource.type, []).append(resource)
+        by_type: dict[str, dict[str, ResourceState]] = {}
+        for key, resource in (*state.resources.items(), *state.replaced.items()):
+            by_type.setdefault(resource.type, {})[key] = resource
         seen: dict[str, Live | None] = {}
         with ThreadPoolExecutor(max(1, min(self.parallel, len(by_type) or 1))) as pool:
             tasks = [
@@ -48,23 +49,23 @@ class Look:
         return seen
 
     def _read_kind(
-        self, token: str, resources: Sequence[ResourceState], times: Mapping[str, float]
+        self, token: str, resources: Mapping[str, ResourceState], times: Mapping[str, float]
     ) -> dict[str, Live | None]:
         rules = self.adapter.rules(token)
         seen: dict[str, Live | None] = {}
-        asked = list(resources)
+        asked = dict(resources)
         while asked:
-            known = [Known(r.urn, r.id, reveal(r.inputs), reveal(r.outputs)) for r in asked]
+            known = [Known(r.urn, r.id, reveal(r.inputs), reveal(r.outputs)) for r in asked.values()]
             answers = self.patiently(partial(self.connection.read, token, known))
-            again = []
-            for resource, live in zip(asked, answers, strict=True):
+            again: dict[str, ResourceState] = {}
+            for (key, resource), live in zip(asked.items(), answers, strict=True):
                 if live is not None:
                     secret_inputs = veiled(live.inputs, resource.inputs)
                     live = Live(live.id, secret_inputs, veiled(live.outputs, resource.inputs))
-                elif self.clock.time() < times.get(resource.urn, 0.0) + rules.visible_s / self.clock.pace:
-                    again.append(resource)
+                elif self.clock.time() < times.get(key, 0.0) + rules.visible_s / self.clock.pace:
+                    again[key] = resource
                     continue
-                seen[resource.urn] = live
+                seen[key] = live
             asked = again
             if asked:
                 self._pause(rules.poll_s)
@@ -104,34 +105,43 @@ class Look:
 
 
 def settle(look: Look, session: Session) -> list[str]:
-    """Close the intents of interrupted runs: creates are found and taken over or known not to have happened;
-    what became of updates and deletes the refresh tells. Answers what was found, for people."""
+    """Close the intents of interrupted runs: creates are found and taken over or known not to have happened; what
+    became of deletes the refresh tells. Updates stay open until they are made again, and so does what was taken
+    over, since nobody knows how far the interrupted call came. Answers what was found, for people."""
     pending = list(session.state.pending.values())
     creates = [intent for intent in pending if intent.action == "create"]
+    number = max(session.state.pending, default=0)
     told: list[str] = []
     with ThreadPoolExecutor(max(1, min(look.parallel, len(creates) or 1))) as pool:
         for intent, found in zip(creates, pool.map(look.find, creates), strict=True):
             if found is None:
                 session.append({"kind": "abandoned", "n": intent.n}, wait=False)
                 continue
-            inputs = veiled(found.inputs, intent.inputs)
-            session.append(
-                {
-                    "kind": "done",
-                    "n": intent.n,
-                    "id": found.id,
-                    "inputs": inputs,
-                    "outputs": veiled(found.outputs, intent.inputs),
-                    "time": look.clock.time(),
-                },
-                wait=False,
-            )
+            number += 1
+            take_over(session, intent, number, found, look.clock.time())
             told.append(f"took over {intent.component or intent.urn} ({found.id}), made by an interrupted run")
     for intent in pending:
-        if intent.action != "create":
+        if intent.action == "delete":
             session.append({"kind": "abandoned", "n": intent.n}, wait=False)
     session.flush()
     return told
+
+
+def take_over(session: Session, intent: Intent, number: int, found: Live, time: float) -> None:
+    """Own what an interrupted create made, and note first that it has to be finished by an update."""
+    finish = {**asdict(intent), "kind": "intent", "n": number, "action": "update", "id": found.id}
+    session.append({**finish, "inputs": dict(intent.inputs)}, wait=False)
+    session.append(
+        {
+            "kind": "done",
+            "n": intent.n,
+            "id": found.id,
+            "inputs": veiled(found.inputs, intent.inputs),
+            "outputs": veiled(found.outputs, intent.inputs),
+            "time": time,
+        },
+        wait=False,
+    )
 
 
 def found_creates(look: Look, state: State) -> dict[str, Live]:
@@ -148,9 +158,11 @@ def found_creates(look: Look, state: State) -> dict[str, Live]:
 def record(session: Session, live: Mapping[str, Live | None]) -> None:
     """Write what a refresh found into state."""
     for urn, now in live.items():
-        old = session.state.resources[urn]
+        old = session.state.resources.get(urn)
         if now is None:
             session.append({"kind": "gone", "urn": urn}, wait=False)
+        elif old is None:
+            continue
         elif now.inputs != old.inputs or now.outputs != old.outputs:
             session.append(
                 {"kind": "refreshed", "urn": urn, "inputs": dict(now.inputs), "outputs": dict(now.outputs)},

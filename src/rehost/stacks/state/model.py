@@ -84,6 +84,12 @@ class State:
     locked: bool = False
 
     @property
+    def unfinished(self) -> frozenset[str]:
+        """URNs of resources whose update or taken-over create was interrupted: they look as they should, perhaps,
+        but the kind has not said that it is done with them."""
+        return frozenset(intent.urn for intent in self.pending.values() if intent.action == "update")
+
+    @property
     def holds_anything(self) -> bool:
         """Whether anything at the provider may belong to this deployment."""
         return bool(self.resources or self.replaced or self.pending)
@@ -139,6 +145,10 @@ def _made(state: State, entry: Mapping[str, Any]) -> None:
 
 def _done(state: State, entry: Mapping[str, Any]) -> None:
     intent = state.pending.pop(entry["n"])
+    for n, other in list(state.pending.items()):
+        # What was begun before on the same resource is settled by this.
+        if n < intent.n and (other.urn, other.generation) == (intent.urn, intent.generation):
+            del state.pending[n]
     stamp = _stamp(entry["time"])
     if intent.action == "delete":
         if intent.generation == "replaced":
@@ -170,7 +180,11 @@ def _refreshed(state: State, entry: Mapping[str, Any]) -> None:
 
 
 def _gone(state: State, entry: Mapping[str, Any]) -> None:
-    state.resources.pop(entry["urn"], None)
+    """`urn` may be the key of a replaced predecessor."""
+    urn = entry["urn"]
+    state.replaced.pop(urn, None)
+    if state.resources.pop(urn, None) is not None:
+        state.pending = {n: i for n, i in state.pending.items() if i.urn != urn or i.action != "update"}
 
 
 def _forget(state: State, entry: Mapping[str, Any]) -> None:

@@ -40,16 +40,20 @@ class SecurityGroup(Ec2Kind):
             self._bare(id_)
         return live
 
+    def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        # A create that was interrupted may have left it open.
+        self._bare(known.id)
+
     def _bare(self, id_: str) -> None:
-        """Amazon gives every new group a rule that lets everything out; ours are resources of their own."""
-        item = self.one(id_)
+        """Amazon gives every new group a rule that lets everything out; ours are resources, and tagged."""
+        answer = self.client.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [id_]}])
         opening = [
-            permission
-            for permission in (item or {}).get("IpPermissionsEgress", [])
-            if permission.get("IpProtocol") == "-1" and permission.get("IpRanges") == [{"CidrIp": "0.0.0.0/0"}]
+            rule["SecurityGroupRuleId"]
+            for rule in answer["SecurityGroupRules"]
+            if rule["IsEgress"] and rule["IpProtocol"] == "-1" and not rule.get("Tags")
         ]
         if opening:
-            self.client.revoke_security_group_egress(GroupId=id_, IpPermissions=opening)
+            self.client.revoke_security_group_egress(GroupId=id_, SecurityGroupRuleIds=opening)
 
     def remove(self, call: Call, known: Known) -> None:
         self.client.delete_security_group(GroupId=known.id)
