@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -37,6 +37,7 @@ from rehost.stacks.deployment import Deployment
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.load import load
 from rehost.stacks.model import Stack
+from rehost.stacks.ports import KindRules
 from rehost.stacks.state import Passphrase, file_store
 from rehost.stacks.validate import errors, validate
 
@@ -281,6 +282,9 @@ class _Aws(AwsAdapter):
         super().__init__()
         self.cloud = cloud
 
+    def rules(self, token: str) -> KindRules:
+        return _unhurried(super().rules(token))
+
     def connect(self, target: Any, environment: Any) -> Any:
         if "aws" not in _CONNECTIONS:
             made = super().connect(target, environment)
@@ -294,6 +298,9 @@ class _Hetzner(HetznerAdapter):
         super().__init__()
         self.cloud = cloud
 
+    def rules(self, token: str) -> KindRules:
+        return _unhurried(super().rules(token))
+
     def connect(self, target: Any, environment: Any) -> Any:
         if "hetzner" not in _CONNECTIONS:
             made = super().connect(target, environment)
@@ -301,6 +308,12 @@ class _Hetzner(HetznerAdapter):
             made._api._session.mount("http://hcloud.invalid", wire)
             _CONNECTIONS["hetzner"] = made, [wire, _Hook(self.cloud, made._objects._client)]
         return _led_to("hetzner", self.cloud)
+
+
+def _unhurried(rules: KindRules) -> KindRules:
+    """Half a minute for every step on a clock that runs a thousand times as fast: a busy machine is no fault. What
+    was made here is visible at once."""
+    return replace(rules, create_s=3e4, update_s=3e4, delete_s=3e4, visible_s=0.0)
 
 
 def _led_to(provider: str, cloud: Cloud) -> Any:
