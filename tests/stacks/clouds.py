@@ -316,8 +316,23 @@ def _unhurried(rules: KindRules) -> KindRules:
     return replace(rules, create_s=3e4, update_s=3e4, delete_s=3e4, visible_s=0.0)
 
 
+@dataclass
+class _Objects:
+    """The content of a bucket, as far as a destroy needs it: the product's own store brings its own transport."""
+
+    client: Any
+    bucket: str
+
+    def purge(self) -> None:
+        """Remove everything, versions included."""
+        page = self.client.list_object_versions(Bucket=self.bucket)
+        for row in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            self.client.delete_object(Bucket=self.bucket, Key=row["Key"], VersionId=row["VersionId"])
+
+
 def _led_to(provider: str, cloud: Cloud) -> Any:
     connection, ways = _CONNECTIONS[provider]
+    connection.objects = lambda bucket: _Objects(cloud.client("s3"), str(bucket["bucket"]))
     for way in ways:
         way.cloud = cloud
     return connection

@@ -93,7 +93,7 @@ def life_with_kills(here: Cloud, folder: Path, stack: Any, expected: Any, chance
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_killed_at_any_call_the_same_command_ends_the_same(provider: str, tmp_path: Path) -> None:
-    _rounds(provider, tmp_path, 12, seed=3)
+    _rounds(provider, tmp_path, 6, seed=3)
 
 
 @pytest.mark.slow
