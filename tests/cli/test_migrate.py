@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -90,13 +95,147 @@ def test_everything_arrives_with_its_metadata_and_a_second_pass_copies_only_chan
     assert report["source_digest"] == report["destination_digest"]
 
 
-def test_a_foreign_object_at_the_destination_is_found(folder: Path) -> None:
+class Counting:
+    """A proxy before an endpoint that remembers what was asked."""
+
+    def __init__(self, endpoint: str) -> None:
+        parts = urlsplit(endpoint)
+        asked: list[tuple[str, str, bytes]] = []
+        self.asked = asked
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _pass(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                asked.append((self.command, self.path, body))
+                link = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+                link.request(self.command, self.path, body, dict(self.headers))
+                answer = link.getresponse()
+                content = answer.read()
+                self.send_response_only(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+                self.send_header("Content-Length", length or "0")
+                self.end_headers()
+                self.wfile.write(content)
+                link.close()
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
+
+            def log_message(self, *rest: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def writes(self) -> list[str]:
+        """Calls that are none of those that only read."""
+        found = []
+        for method, path, body in self.asked:
+            action = re.search(rb"Action=(\w+)", body)
+            name = action[1] if action else body.lstrip(b"<")
+            reads = name.startswith((b"Describe", b"Get", b"List"))
+            if method not in ("GET", "HEAD") and not reads:
+                found.append(f"{method} {path} {body[:80]!r}")
+        return found
+
+
+SMALL = """\
+stack: plaza
+targets:
+  aws: {provider: aws, region: eu-central-1}
+  hetzner: {provider: hetzner, region: fsn1}
+servers: {app: {size: {cpu: 2, memory: 4GiB}, image: ubuntu-24.04, public: true}}
+network: {cidr: 10.20.0.0/16}
+buckets: {site: {}}
+dns: {plaza.example: [{name: "@", to: servers.app}]}
+"""
+
+
+def test_the_source_is_only_read_and_what_differs_at_the_destination_is_found_and_repaired(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "stack.yaml").write_text(SMALL)
+    assert rehost("sandbox", "up", cwd=tmp_path).returncode == 0
+    try:
+        assert rehost("deploy", "--on", "aws", "--sandbox", "--yes", cwd=tmp_path).returncode == 0
+        source, name = bucket(tmp_path, "aws")
+        for n in range(20):
+            source.put_object(Bucket=name, Key=f"{n:02}", Body=b"page %d" % n)
+        path = tmp_path / "sandbox" / "sandbox.json"
+        record = json.loads(path.read_text())
+        proxy = Counting(record["environment"]["AWS_ENDPOINT_URL"])
+        record["environment"]["AWS_ENDPOINT_URL"] = proxy.url
+        path.write_text(json.dumps(record))
+        for arguments in (("--dry-run", "--format", "json"), (), ("--until", "replicate")):
+            run = rehost(*MOVE, *arguments, cwd=tmp_path)
+            assert run.returncode == 0, run.stderr
+        assert len(proxy.asked) > 30
+        assert proxy.writes() == []
+        proxy.server.shutdown()
+        proxy.server.server_close()
+        record["environment"]["AWS_ENDPOINT_URL"] = source.meta.endpoint_url
+        path.write_text(json.dumps(record))
+        _differs(tmp_path)
+    finally:
+        rehost("sandbox", "down", cwd=tmp_path)
+
+
+def _differs(folder: Path) -> None:
     assert rehost(*MOVE, cwd=folder).returncode == 0
     destination, copy = bucket(folder, "hetzner")
+    destination.put_object(Bucket=copy, Key="07", Body=b"pagE 7")
+    run = rehost(*MOVE, cwd=folder)
+    assert run.returncode == 5
+    assert "site/07: the content differs" in run.stderr
+    status = rehost("migrate", "status", "--sandbox", "--format", "json", cwd=folder)
+    (told,) = json.loads(status.stdout)["migrations"]
+    assert (told["outcome"], told["differences"]) == ("unproven", ["site/07: the content differs"])
+    assert told["error"]["exit_code"] == 5
+    run = rehost(*MOVE, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert "1 copied, 19 there already" in run.stdout
     destination.put_object(Bucket=copy, Key="stranger", Body=b"x")
     run = rehost(*MOVE, cwd=folder)
     assert run.returncode == 5
     assert "stranger" in run.stderr
+    assert rehost(*MOVE, "--allow-foreign", cwd=folder).returncode == 0
+    text = rehost("migrate", "status", "--sandbox", "--from", "aws", cwd=folder).stdout
+    assert "aws -> hetzner: done" in text
+    assert "delegation" in text
+    markdown = rehost("migrate", "status", "--sandbox", "--format", "markdown", cwd=folder).stdout
+    assert "| verify | done |" in markdown
+    none = rehost("migrate", "status", "--sandbox", "--to", "elsewhere", cwd=folder)
+    assert (none.returncode, none.stdout) == (0, "no migration has been run\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--from and --to"),
+        (("--from", "aws"), "--from and --to"),
+        (("--from", "aws", "--to", "aws"), "same target"),
+        (("--from", "aws", "--to", "hetzne"), "hetzner"),
+        (("--from", "aws", "--to", "hetzner", "--until", "freezing"), "freezing"),
+    ],
+)
+def test_usage_errors_are_answered_with_3(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    (tmp_path / "stack.yaml").write_text(SMALL)
+    run = rehost("migrate", *arguments, cwd=tmp_path)
+    assert run.returncode == 3
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_phases_on_the_command_line_are_those_of_the_state_machine() -> None:
+    from rehost.cli.commands.migrate import PHASES
+    from rehost.stacks.migrate.phases import NAMES
+
+    assert PHASES == NAMES
 
 
 def test_killed_in_the_middle_the_same_command_goes_on(folder: Path) -> None:
