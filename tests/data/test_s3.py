@@ -213,6 +213,31 @@ def test_a_connection_without_an_answer_is_an_error_that_passes() -> None:
     assert caught.value.retryable
 
 
+def test_an_endpoint_that_nobody_serves_is_an_error_that_passes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ProviderError) as caught:
+        Wire(f"http://127.0.0.1:{port}", "x", KEYS).call("GET", "/b/k", operation="get_object")
+    assert caught.value.retryable
+
+
+def test_bodies_in_chunks_and_early_hints_are_understood() -> None:
+    early = b"HTTP/1.1 100 Continue\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = Scripted([early + head + b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: 1\r\n\r\n"]).ask()
+    assert answer.read() == b"abcde"
+    assert Scripted([b"HTTP/1.0 200 OK\r\n\r\nuntil it closes"]).ask().read() == b"until it closes"
+    with pytest.raises(ProviderError, match="broke off"):
+        Scripted([head + b"zz\r\n"]).ask().read()
+    with pytest.raises(ProviderError, match="BadStatusLine"):
+        Scripted([b"SSH-2.0-OpenSSH\r\n"]).ask()
+
+
+def test_a_line_break_in_a_header_is_refused() -> None:
+    with pytest.raises(ProviderError, match="line break"):
+        Scripted([]).ask(headers={"x-amz-meta-a": "b\r\nHost: c"})
+
+
 def test_requests_are_signed_as_the_sdk_signs_them() -> None:
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSRequest

@@ -29,16 +29,82 @@ CHUNK = 256 * 1024
 TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as lost."""
 UNSIGNED = "UNSIGNED-PAYLOAD"
+_LONGEST_LINE = 65536
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _LOST = (OSError, http.client.HTTPException)
 
 
-class Answer:
-    """A response whose headers are read; `body` streams the rest and hands the connection back at its end."""
+class Link:
+    """A connection: sends requests and reads answers of HTTP/1.1. Raises what is in _LOST."""
 
-    def __init__(self, wire: Wire, link: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._wire, self._link, self._response = wire, link, response
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.getheaders()}
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        connection.connect()
+        self._connection = connection
+        self._socket = connection.sock
+        self._file = self._socket.makefile("rb", CHUNK)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self._socket.sendall(data)
+
+    def head(self) -> tuple[int, dict[str, str]]:
+        """Status and headers, their names in lower case, of the next answer that is final."""
+        while True:
+            line = self._line()
+            if not line:
+                raise http.client.RemoteDisconnected("closed without an answer")
+            version, _, rest = line.partition(b" ")
+            if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+                raise http.client.BadStatusLine(line[:100].decode("latin-1"))
+            status, headers = int(rest[:3]), {}
+            while line := self._line().rstrip(b"\r\n"):
+                name, _, value = line.partition(b":")
+                headers[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
+            if status >= 200:
+                return status, headers
+
+    def _line(self) -> bytes:
+        line = self._file.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise http.client.LineTooLong("header line")
+        return line
+
+    def body(self, headers: Mapping[str, str]) -> Iterator[bytes]:
+        """The body that follows, in pieces. Raises IncompleteRead where it is shorter than announced."""
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            while size := int(self._line().split(b";")[0].strip() or b"0", 16):
+                yield from self._exactly(size)
+                self._line()
+            while self._line().rstrip(b"\r\n"):
+                pass
+        elif "content-length" in headers:
+            yield from self._exactly(int(headers["content-length"]))
+        else:
+            while piece := self._file.read(CHUNK):
+                yield piece
+
+    def _exactly(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self._file.read(min(size, CHUNK))
+            if not piece:
+                raise http.client.IncompleteRead(b"", size)
+            size -= len(piece)
+            yield piece
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+        self._connection.close()
+
+
+class Answer:
+    """A response whose head is read; `body` streams the rest and hands the connection back at its end."""
+
+    def __init__(self, wire: Wire, link: Link, headers: Mapping[str, str], *, bare: bool, reusable: bool) -> None:
+        self._wire, self._link, self._bare = wire, link, bare
+        ends = "content-length" in headers or "transfer-encoding" in headers or bare
+        self._reusable = reusable and ends and headers.get("connection", "").lower() != "close"
+        self.headers = headers
 
     def read(self) -> bytes:
         """The whole body. Raises ProviderError."""
@@ -48,18 +114,17 @@ class Answer:
         """The body in pieces. Raises ProviderError where it breaks off."""
         whole = False
         try:
-            while piece := self._response.read(CHUNK):
-                yield piece
-            # A body shorter than announced ends like a whole one when it is read in pieces.
-            if self._response.length:
-                raise http.client.IncompleteRead(b"", self._response.length)
+            if not self._bare:
+                yield from self._link.body(self.headers)
             whole = True
-        except _LOST as error:
+        except (*_LOST, ValueError) as error:
             raise ProviderError(
-                f"a download broke off ({type(error).__name__})", reason=Reason.UNAVAILABLE, operation="get_object"
+                f"a download broke off ({type(error).__name__})",
+                reason=Reason.UNAVAILABLE,
+                operation="get_object",
             ) from error
         finally:
-            if whole and not self._response.will_close:
+            if whole and self._reusable:
                 self._wire.give_back(self._link)
             else:
                 self._link.close()
@@ -77,18 +142,18 @@ class Wire:
         self._base = parts.path.rstrip("/")
         self._region = region
         self._credentials = credentials
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[Link] = []
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
-        proxies = {} if urllib.request.proxy_bypass(self._address[0]) else urllib.request.getproxies()
-        self._proxy = urlsplit(proxies.get(parts.scheme, ""))
+        direct = not self._secure or urllib.request.proxy_bypass(self._address[0])
+        self._proxy = urlsplit("" if direct else urllib.request.getproxies().get("https", ""))
 
     @classmethod
     def of(cls, client: Any, credentials: Any) -> Wire:
         """To the endpoint and region of a boto3 client, with credentials as boto3 holds them."""
         return cls(client.meta.endpoint_url, client.meta.region_name, credentials)
 
-    def give_back(self, link: http.client.HTTPConnection) -> None:
+    def give_back(self, link: Link) -> None:
         """Keep a connection whose last response was read to its end."""
         with self._lock:
             self._idle.append(link)
@@ -128,13 +193,20 @@ class Wire:
         if size or method in ("PUT", "POST"):
             sent["Content-Length"] = str(size)
         url = f"{target}?{asked}" if asked else target
+        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        if "\r" in url or lines.count("\n") != len(sent):
+            raise ProviderError(f"{operation}: a header holds a line break", reason=Reason.INVALID)
+        head = f"{method} {url} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         while True:
-            link, used = self._link()
+            link: Link | None = None
+            used = False
             try:
-                response = self._exchange(link, method, url, sent, body)
+                link, used = self._link()
+                status, answered, whole = self._exchange(link, head, body)
                 break
             except _LOST as error:
-                link.close()
+                if link is not None:
+                    link.close()
                 # A kept connection that the server had closed meanwhile: nothing was done.
                 if used and isinstance(body, bytes) and not isinstance(error, TimeoutError):
                     continue
@@ -145,49 +217,44 @@ class Wire:
                     why=str(error),
                 ) from error
             except BaseException:
-                link.close()
+                if link is not None:
+                    link.close()
                 raise
-        answer = Answer(self, link, response)
-        if 200 <= response.status < 300:
+        bare = method == "HEAD" or status in (204, 304)
+        answer = Answer(self, link, answered, bare=bare, reusable=whole)
+        if 200 <= status < 300:
             return answer
-        raise refusal(response.status, answer.headers, b"" if method == "HEAD" else answer.read(), operation)
+        raise refusal(status, answered, answer.read(), operation)
 
     def _exchange(
-        self,
-        link: http.client.HTTPConnection,
-        method: str,
-        url: str,
-        sent: Mapping[str, str],
-        body: bytes | Iterable[bytes],
-    ) -> http.client.HTTPResponse:
-        link.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
-        for name, value in sent.items():
-            link.putheader(name, value)
+        self, link: Link, head: bytes, body: bytes | Iterable[bytes]
+    ) -> tuple[int, dict[str, str], bool]:
+        """Status and headers of the answer, and whether the request was sent to its end."""
         if isinstance(body, bytes):
-            link.endheaders(body or None)
-        else:
-            link.endheaders()
+            link.send(head + body)
+            return (*link.head(), True)
+        link.send(head)
+        for piece in body:
             try:
-                for piece in body:
-                    link.send(piece)
+                link.send(piece)
             except (BrokenPipeError, ConnectionResetError):
                 # A server that refuses answers before it has read everything.
-                return link.getresponse()
-        return link.getresponse()
+                return (*link.head(), False)
+        return (*link.head(), True)
 
-    def _link(self) -> tuple[http.client.HTTPConnection, bool]:
+    def _link(self) -> tuple[Link, bool]:
         with self._lock:
             if self._idle:
                 return self._idle.pop(), True
-        host, port = (self._proxy.hostname, self._proxy.port or 80) if self._proxy.hostname else self._address
         if not self._secure:
-            return http.client.HTTPConnection(host, port, timeout=TIMEOUT), False
+            return Link(http.client.HTTPConnection(*self._address, timeout=TIMEOUT)), False
         if self._tls is None:
             self._tls = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
-        link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._tls)
+        host, port = (self._proxy.hostname, self._proxy.port or 80) if self._proxy.hostname else self._address
+        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._tls)
         if self._proxy.hostname:
-            link.set_tunnel(*self._address)
-        return link, False
+            connection.set_tunnel(*self._address)
+        return Link(connection), False
 
     def _signed(
         self, method: str, target: str, query: str, headers: Mapping[str, str], payload: str
