@@ -111,6 +111,7 @@ def test_an_overlay_that_is_no_yaml_hides_nothing_of_the_base(laid: Load) -> Non
         ("servers.app.public=false", lambda s: s.servers["app"].public, False),
         ("servers.app.image=debian-13", lambda s: s.servers["app"].image, "debian-13"),
         ("servers.app.labels.version='1.4'", lambda s: s.servers["app"].labels, {"version": "1.4"}),
+        ("servers.app.user_data=#!/bin/sh\necho", lambda s: s.servers["app"].user_data, "#!/bin/sh\necho"),
         ("servers.app.labels.empty=", lambda s: s.servers["app"].labels, {"empty": ""}),
         ("servers.app.labels.note=a: b # c", lambda s: s.servers["app"].labels, {"note": "a: b # c"}),
         ("servers.app.labels.equals=a=b", lambda s: s.servers["app"].labels, {"equals": "a=b"}),
@@ -147,6 +148,7 @@ def test_a_setting_changes_one_value(laid: Load, setting: str, read: Callable[[A
         ('servers."app.count=3', "set", 9),
         ("servers.app.count[x]=3", "set", 18),
         ("[0]=1", "set", 1),
+        ("x\udcff=1", "set", 2),
         ("firewalls.web.ingress[0].ports[1]=443", "set", 31),
     ],
 )

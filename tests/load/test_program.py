@@ -122,6 +122,9 @@ stack = Stack(
         ("from rehost import Sever\n", "python", 1),
         ("import no_such_module_at_all\n", "python", 1),
         ("def f(): f()\nf()\n", "python", 1),
+        ("class E(Exception):\n    def __str__(self):\n        raise self\nraise E\n", "python", 4),
+        ("from rehost import Server\na = Server(count='x')\nprint(a.members('a'))\n", "python", 3),
+        ("from rehost import Stack\n\nStack.model_validate({'stack': 5})\n", "python", 3),
         ("", "no-stack", 1),
         ("from rehost import Stack\nplaza = Stack(stack='plaza')\n", "no-stack", 1),
         ("\nstack = {'stack': 'plaza'}\n", "no-stack", 2),
@@ -134,11 +137,25 @@ stack = Stack(
         ("from rehost import Stack\na = []\na.append(a)\nstack = Stack(stack=a)\n", "too-much", 1),
         ("from rehost import Stack\nstack = Stack(stack='plaza', servers={1: {}})\n", "name", 2),
         ("from rehost import Stack\nstack = Stack(stack='plaza', servers=object())\n", "value", 2),
+        ("from rehost import Stack\nstack = Stack(stack='plaza', servers={'\\udcff': {}})\n", "name", 2),
+        ("from rehost import Stack\nstack = Stack(stack='plaza', **{'\\udcff': 1})\n", "value", 2),
     ],
 )
 def test_a_program_that_fails_is_a_finding_at_its_line(tmp_path: Path, text: str, code: str, line: int) -> None:
     found = validate(run(tmp_path, text), adapter)
     assert [(d.code, d.span.line, Path(d.span.file).name) for d in found] == [(code, line, "stack.py")]
+
+
+def test_what_is_asked_of_a_component_that_is_not_valid_tells_why(tmp_path: Path) -> None:
+    loaded = run(
+        tmp_path, "from rehost import Server\na = Server(count='x', public=True)\na.public\na.members('a')\n"
+    )
+    assert "count: Input should be a valid integer" in loaded.diagnostics[0].summary
+
+
+def test_a_subclass_of_the_stack_is_one(tmp_path: Path) -> None:
+    loaded = run(tmp_path, "from rehost import Stack\nclass Mine(Stack):\n    pass\nstack = Mine(stack='plaza')\n")
+    assert loaded.stack == Stack(stack="plaza")
 
 
 def test_what_a_program_prints_is_not_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,8 @@ PLACEHOLDER = "unnamed"
 """The name of a partial stack whose own can't be used."""
 _STAND_IN = "10GiB"
 """The size of a volume whose own can't be used, so that the rest of it is looked at."""
+_ROUNDS = 100
+"""How often what is wrong is taken out before the rest is given up."""
 
 _DIRECTIONS = (("ingress", "from", "to"), ("egress", "to", "from"))
 
@@ -136,9 +138,10 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
                 Diagnostic("unknown-key", "a target has no 'name'", why, "remove it", at, span)
             )
             del target["name"]
-    while loaded.partial is None:
+    for _ in range(_ROUNDS):
         try:
             loaded.partial = Stack.model_validate(data)
+            break
         except ValidationError as error:
             taken: set[PathKey] = set()
             for found in error.errors(include_url=False):

@@ -49,6 +49,8 @@ def described(found: Any, path: PathKey) -> tuple[str, str, str]:
 
 def about(path: PathKey) -> tuple[str, str]:
     """What the key at a path means, and an example of its value."""
+    if not path:
+        return "it is what everything else is part of", "stack: plaza"
     field = shape.field_at(path)
     meaning = (field.description or "") if field else ""
     if shape.is_component(shape.at(path)):

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import ValidationError
+
 import rehost
 from rehost.stacks.diagnostics import Diagnostic, Span, did_you_mean
 from rehost.stacks.load.tree import Placed
@@ -65,7 +67,7 @@ def _stack_of(
     made: Any, module: ModuleType, text: str, name: str, calls: Mapping[int, Call]
 ) -> tuple[Placed | None, list[Diagnostic]]:
     kind = made.kind if isinstance(made, Draft) else type(made)
-    if kind is not Stack:
+    if not issubclass(kind, Stack) or isinstance(made, type):
         where = _assigned(text, "stack")
         span = Span(name, *(where or (1, 1)))
         if where is None and made is None:
@@ -105,7 +107,7 @@ def _raised(error: BaseException, name: str) -> Diagnostic:
     """An exception of the program, at the last line of the program itself that it went through."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
     span = Span(name, frames[-1].lineno or 1, (frames[-1].colno or 0) + 1) if frames else Span(name, 1, 1)
-    said = next(iter(str(error).splitlines()), "")
+    said = _said(error)
     if isinstance(error, SystemExit):
         fix = "a stack program defines a stack and returns"
         return Diagnostic("python", "the program ends itself", f"it raises SystemExit({said})", fix, span=span)
@@ -116,6 +118,17 @@ def _raised(error: BaseException, name: str) -> Diagnostic:
         fix = did_you_mean(said.split("'")[1], rehost.__all__)
     summary = f"the program fails: {type(error).__name__}" + (f": {said}" if said else "")
     return Diagnostic("python", summary, "no stack is known before it ends", fix, span=span)
+
+
+def _said(error: BaseException) -> str:
+    """An exception's text in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    try:
+        return next(iter(str(error).splitlines()), "")
+    except Exception:  # noqa: BLE001 - a program's own exceptions may fail to say what they are
+        return ""
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 from rehost.stacks.diagnostics import Diagnostic, Span
 from rehost.stacks.load.merge import settled
+from rehost.stacks.load.text import UNPRINTABLE
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.load.yamlfile import parse_yaml, plain_scalar
 
@@ -51,6 +52,9 @@ def apply_setting(tree: Placed, setting: str) -> tuple[Placed, list[Diagnostic]]
 def _parse(setting: str) -> tuple[list[Step], str]:
     steps: list[Step] = []
     position = 0
+    match = UNPRINTABLE.search(setting)
+    if match:
+        raise _Wrong(f"the character U+{ord(match[0]):04X} can't be in a setting", "leave it out", match.start())
     while True:
         start = position
         key, position = _key(setting, position)

@@ -14,7 +14,7 @@ STDIN = Path("-")
 MAX_BYTES = 5_000_000
 _LINE_END = re.compile(r"\r\n|\n|\r")
 # What YAML 1.2 calls printable, section 5.1; everything else needs an escape in a quoted scalar.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WIDE = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -88,7 +88,7 @@ def decode(raw: bytes, name: str) -> str | Diagnostic:
         guess = raw[error.start : error.start + 1].decode("latin-1")
         why = f"stack files are UTF-8; in Latin-1 this byte is {guess!r}" if guess.isprintable() else ""
         return _encoding(summary, Lines(before, name).span(len(before)), why)
-    match = _UNPRINTABLE.search(text)
+    match = UNPRINTABLE.search(text)
     if match:
         return Diagnostic(
             "encoding",

@@ -86,7 +86,7 @@ class Component(BaseModel):
             if arguments and not positional and recording.active():
                 try:
                     cls.__pydantic_validator__.validate_python(arguments)
-                except ValidationError:
-                    return recording.Draft(cls, recording.note(None, arguments, 1))
+                except ValidationError as error:
+                    return recording.Draft(cls, recording.note(None, arguments, 1), error)
                 recording.note(made, arguments, 1)
             return made

@@ -24,15 +24,21 @@ class Call:
 
 
 class Draft:
-    """Stands for a component whose arguments are not valid; answers for what was given."""
+    """Stands for a component whose arguments are not valid; answers for what was given.
 
-    def __init__(self, kind: Any, call: Call) -> None:
+    Whatever else is asked of it fails with `error`, which says what is not valid.
+    """
+
+    def __init__(self, kind: Any, call: Call, error: ValueError) -> None:
         self.kind = kind
         self.call = call
+        self.error = error
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name not in self.kind.model_fields:
+        if name.startswith("__") or (not hasattr(self.kind, name) and name not in self.kind.model_fields):
             raise AttributeError(f"{self.kind.__name__!r} has no attribute {name!r}")
+        if name not in self.kind.model_fields:
+            raise self.error
         if name in self.call.arguments:
             return self.call.arguments[name]
         return self.kind.model_fields[name].get_default(call_default_factory=True)
