@@ -133,6 +133,27 @@ def test_a_unit_without_switching_is_released_with_an_interruption(bench: Bench)
     assert status is not None and status.healthy
 
 
+@pytest.mark.parametrize("swap", [True, False])
+def test_a_version_that_the_host_will_not_start_is_taken_back(
+    bench: Bench, swap: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = bench.swapped if swap else bench.web
+    bench.host.release(make(version="1"))
+    start = bench.host.backend.start
+
+    def refuses(service: str, *, scheduled: bool, again: bool) -> None:
+        if service == "web.b":
+            raise HostError("no", why="out of something")
+        start(service, scheduled=scheduled, again=again)
+
+    monkeypatch.setattr(bench.host.backend, "start", refuses)
+    with pytest.raises(ReleaseFailed, match="out of something"):
+        bench.host.release(make(version="2"))
+    status = bench.host.status("web")
+    assert status is not None and status.healthy and status.slot == "a"
+    assert not bench.host.preview(make(version="1"))
+
+
 def test_what_an_unfinished_release_left_is_removed(bench: Bench) -> None:
     spec = bench.swapped("1")
     bench.host.apply(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,6 +19,7 @@ from rehost.stacks.hosts.unitfiles import environment_file, environment_of, quot
 from rehost.stacks.hosts.units import HealthCheck, Order, Port, Schedule, UnitSpec, Volume
 
 NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
+IP = shutil.which("ip", path="/usr/sbin:/sbin:/usr/bin")
 ANALYZE = shutil.which("systemd-analyze")
 
 
@@ -167,19 +169,52 @@ def test_peers_are_addresses(peer: str) -> None:
         Allow((80,), (peer,))
 
 
-@pytest.mark.skipif(NFT is None, reason="needs nft (Debian package nftables)")
-def test_nft_takes_the_rules() -> None:
-    assert NFT
+TRAFFIC = r"""
+set -e
+mount -t tmpfs tmpfs /run && mkdir /run/netns
+ip netns add peer
+ip link add near type veth peer name far netns peer
+ip addr add 10.9.0.1/24 dev near && ip link set near up && ip link set lo up
+ip -n peer addr add 10.9.0.2/24 dev far && ip -n peer addr add 10.9.0.3/24 dev far && ip -n peer link set far up
+nft -f - < "$RULES" && nft -f - < "$RULES"
+python3 -c "
+import select, socket
+servers = [socket.create_server(('', port)) for port in (80, 5432, 9999, 22)]
+print(flush=True)
+while True:
+    for server in select.select(servers, [], [])[0]: server.accept()[0].close()
+" > /run/listens & server=$!
+while ! test -s /run/listens; do :; done
+ip netns exec peer python3 -c "
+import socket
+for source in ('10.9.0.2', '10.9.0.3'):
+    for port in (80, 5432, 9999, 22):
+        try:
+            socket.create_connection(('10.9.0.1', port), 0.3, (source, 0)).close()
+            print(source, port)
+        except OSError: pass
+"
+python3 -c "import socket; socket.create_connection(('10.9.0.1', 9999), 3); print('itself')"
+kill $server
+"""
+
+
+@pytest.mark.skipif(not NFT or not IP, reason="needs nft and ip (Debian packages nftables and iproute2)")
+def test_packets_pass_as_the_rules_say(tmp_path: Path) -> None:
+    rules = HostFirewall(allow=(Allow((80,)), Allow((5432,), ("10.9.0.2",))), ssh_peers=("10.9.0.3",))
+    (tmp_path / "rules").write_text(nftables(rules))
     run = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", NFT, "-f", "-"],
-        input=nftables(RULES) + nftables(RULES),
+        ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", TRAFFIC],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "RULES": str(tmp_path / "rules")},
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
-    if "unshare failed" in run.stderr:
+    if "unshare: unshare failed" in run.stderr:
         pytest.skip("no network namespace may be made here")
     assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == ["10.9.0.2 80", "10.9.0.2 5432", "10.9.0.3 80", "10.9.0.3 22", "itself"]
 
 
 @given(

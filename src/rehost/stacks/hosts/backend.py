@@ -6,12 +6,21 @@ and `front` (the forwarder of a unit whose versions are switched).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rehost.stacks.hosts.port import Active, Completed, HostFile, LogLine
 from rehost.stacks.hosts.units import HealthCheck, UnitSpec
+
+SLOTS = ("a", "b")
+"""A new version takes the slot that the old one does not have."""
+
+
+def other(slot: str) -> str:
+    """The other slot."""
+    return SLOTS[1 - SLOTS.index(slot)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,11 @@ class FileFact:
     digest: str
     mode: int
     owner: str = ""
+
+
+def fact_of(file: HostFile) -> FileFact:
+    """What a file's description is when it is as it should be."""
+    return FileFact(hashlib.sha256(file.content).hexdigest(), file.mode, file.owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from collections.abc import Mapping
 
 from rehost.stacks.hosts.backend import Backend, Placed
 from rehost.stacks.hosts.port import HostFile
@@ -36,6 +37,11 @@ def front_files(backend: Backend, placed: Placed) -> list[HostFile]:
 
 def route(backend: Backend, placed: Placed) -> HostFile:
     """The file whose change switches a unit to a version."""
-    ports = {str(published): [placed.address, real] for published, real in sorted(placed.ports.items())}
+    return route_to(backend, placed.spec.name, placed.ports)
+
+
+def route_to(backend: Backend, name: str, served: Mapping[int, int]) -> HostFile:
+    """The same, by the real ports of published ones."""
+    ports = {str(published): [backend.inner, real] for published, real in sorted(served.items())}
     content = json.dumps({"listen": backend.address, "ports": ports}, sort_keys=True).encode()
-    return HostFile(backend.layout.front(placed.spec.name), content)
+    return HostFile(backend.layout.front(name), content)

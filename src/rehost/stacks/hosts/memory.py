@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rehost.stacks.hosts.backend import FileFact, Layout, Placed, ServiceState
+from rehost.stacks.hosts.backend import FileFact, Layout, Placed, ServiceState, fact_of
 from rehost.stacks.hosts.firewall import HostFirewall
 from rehost.stacks.hosts.port import Active, Completed, HostError, HostFile, LogLine
-from rehost.stacks.hosts.unithost import UnitHost, fact_of
+from rehost.stacks.hosts.unithost import UnitHost
 from rehost.stacks.hosts.units import HealthCheck
 
 

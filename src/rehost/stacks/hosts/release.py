@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rehost.stacks.hosts.backend import other
 from rehost.stacks.hosts.front import front_files
-from rehost.stacks.hosts.port import Active, Released, ReleaseFailed
+from rehost.stacks.hosts.port import Active, HostError, HostUnreachable, Released, ReleaseFailed
 from rehost.stacks.hosts.record import Record
 from rehost.stacks.hosts.units import HealthCheck, Order, UnitSpec
 
@@ -47,10 +48,8 @@ def _runs(host: UnitHost, name: str, record: Record) -> bool:
 
 
 def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str, ...]) -> Released:
-    from rehost.stacks.hosts.unithost import other
-
     old, slot = record.slot, other(record.slot)
-    host.drop(spec.name, slot)
+    host.discard(spec.name, record)
     placed = host.place(spec, slot, record)
     host.backend.prepare(placed)
     host.backend.write(list(host.backend.render(placed)))
@@ -66,8 +65,7 @@ def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str
         if record.fronted and not spec.fronted:
             host.backend.stop(f"{spec.name}.front")
         host.backend.stop(f"{spec.name}.{old}")
-    host.backend.start(placed.service, scheduled=False, again=True)
-    problem = _trouble(host, spec.name, coming, slot)
+    problem = _begin(host, placed.service) or _trouble(host, spec.name, coming, slot)
     if problem:
         failure = _failed(host, spec, problem, "the version before it serves on")
         host.drop(spec.name, slot)
@@ -83,6 +81,17 @@ def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str
     drained = _drain(host, spec, record) if together else True
     host.drop(spec.name, old)
     return Released(changes, interrupted=not together, drained=drained)
+
+
+def _begin(host: UnitHost, service: str) -> str:
+    """Start a version; answers why the host would not."""
+    try:
+        host.backend.start(service, scheduled=False, again=True)
+    except HostUnreachable:
+        raise
+    except HostError as error:
+        return f"it can't be started: {error.why or error.summary}"
+    return ""
 
 
 def _trouble(host: UnitHost, name: str, record: Record, slot: str) -> str:

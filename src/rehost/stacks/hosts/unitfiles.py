@@ -123,7 +123,7 @@ def _process(placed: Placed, layout: Layout) -> list[str]:
         f"WorkingDirectory={placed.folder(layout)}",
         f"ExecStart={' '.join(quote(word) for word in placed.program(layout))}",
         *_SANDBOX,
-        *(f"ReadWritePaths={quote(path)}" for path in writable),
+        *(f'ReadWritePaths="{path.replace("%", "%%")}"' for path in writable),
         *(["AmbientCapabilities=CAP_NET_BIND_SERVICE"] if low and spec.user != "root" else []),
         *([f"MemoryMax={limits.memory}"] if limits.memory is not None else []),
         *([f"CPUQuota={limits.cpus * 100:g}%"] if limits.cpus is not None else []),
@@ -135,7 +135,7 @@ def _container(placed: Placed, layout: Layout, engine: str) -> list[str]:
     """A container in the foreground, so that systemd sees its end and the journal what it says. Values of
     variables come from the environment of the program, never from its command line."""
     spec, limits, name = placed.spec, placed.spec.limits, identifier(placed.service)
-    options = ["--rm", "--name", name, "--init", "--pull", "missing", "--log-driver", "none"]
+    options = ["--rm", "--name", name, "--pull", "missing", "--log-driver", "none"]
     options += [word for variable in sorted(placed.environment(layout)) for word in ("--env", variable)]
     for port in spec.ports:
         options += ["--publish", f"{placed.address}:{placed.ports[port.port]}:{port.target or port.port}"]

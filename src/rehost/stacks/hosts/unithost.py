@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +9,11 @@ from dataclasses import replace
 
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.hosts import release
-from rehost.stacks.hosts.backend import Backend, FileFact, Placed
-from rehost.stacks.hosts.front import front_files
+from rehost.stacks.hosts.backend import SLOTS, Backend, Placed, fact_of, other
+from rehost.stacks.hosts.front import front_files, route_to
 from rehost.stacks.hosts.port import Active, Applied, Completed, HostFile, LogLine, Released, Status
 from rehost.stacks.hosts.record import Record
 from rehost.stacks.hosts.units import UnitSpec
-
-SLOTS = ("a", "b")
 
 
 class UnitHost:
@@ -46,8 +43,6 @@ class UnitHost:
         """What keeps two threads from changing the same unit."""
         with self._guard:
             return self._locks.setdefault(name, threading.RLock())
-
-    # -- what is there -----------------------------------------------------------------------------------------
 
     def record(self, name: str) -> Record | None:
         """What was applied, None for an unknown unit."""
@@ -124,8 +119,6 @@ class UnitHost:
         address = self.backend.inner if record.fronted else self.backend.address
         return self.backend.probe(f"{name}.{slot}", record.health, address, port)
 
-    # -- apply -------------------------------------------------------------------------------------------------
-
     def preview(self, spec: UnitSpec, *, held: bool | None = None) -> Applied:
         """What `apply` would do."""
         return Applied(tuple(self._pending(spec, held, self.record(spec.name))))
@@ -144,7 +137,7 @@ class UnitHost:
                     self.backend.stop(f"{spec.name}.{slot}")
             record = record or Record.new()
             placed = self.place(spec, record.slot, record)
-            self.drop(spec.name, other(record.slot))
+            self.discard(spec.name, record)
             renewed = record.dirty or record.fingerprint != record.of(spec)
             self.save(spec.name, replace(record, owner=spec.owner, dirty=True))
             written = self.put_version(placed)
@@ -267,6 +260,12 @@ class UnitHost:
             ),
         )
 
+    def discard(self, name: str, record: Record) -> None:
+        """Remove what an unfinished release left: connections go to the recorded version before that."""
+        if record.fronted and record.fingerprint:
+            self.put_files([route_to(self.backend, name, record.ports[record.slot])])
+        self.drop(name, other(record.slot))
+
     def drop(self, name: str, slot: str) -> None:
         """Stop a version and remove its files."""
         layout, service = self.backend.layout, f"{name}.{slot}"
@@ -280,8 +279,6 @@ class UnitHost:
         """Bring in a new version; see `release.release`."""
         with self.lock(spec.name):
             return release.release(self, spec)
-
-    # -- run ---------------------------------------------------------------------------------------------------
 
     def start(self, name: str) -> None:
         """Start a unit. Raises Refused for one that is held."""
@@ -373,8 +370,6 @@ class UnitHost:
                 self.backend.leave()
             return there
 
-    # -- files and commands ------------------------------------------------------------------------------------
-
     def put(self, file: HostFile) -> bool:
         """Write a file atomically unless it is so already."""
         if self.backend.describe([file.path]).get(file.path) == fact_of(file):
@@ -400,12 +395,3 @@ class UnitHost:
     def close(self) -> None:
         """Give back what the connection holds."""
         self.backend.close()
-
-
-def fact_of(file: HostFile) -> FileFact:
-    """What a file's description is when it is as it should be."""
-    return FileFact(hashlib.sha256(file.content).hexdigest(), file.mode, file.owner)
-
-
-def other(slot: str) -> str:
-    return SLOTS[1 - SLOTS.index(slot)]

@@ -176,8 +176,8 @@ class UnitSpec:
         if len({port.port for port in self.ports}) < len(self.ports):
             found.append("a port is named twice")
         for volume in self.volumes:
-            if not volume.target.startswith("/") or any(c in volume.target + volume.source for c in ":\n\0"):
-                found.append(f"volume {volume.source!r} needs an absolute target without colons")
+            if not volume.target.startswith("/") or set(volume.target + volume.source) & set(':"\\\n\0'):
+                found.append(f"volume {volume.source!r} needs an absolute target, without colons and quotes")
             if volume.named and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", volume.source):
                 found.append(f"{volume.source!r} is no name of a volume")
         if self.user and not _USER.fullmatch(self.user):
