@@ -17,8 +17,10 @@ import requests
 from botocore.exceptions import ClientError
 
 from control_tools import aws_client, lives, until
+from rehost.providers import registry
 from rehost.providers.sandbox import control
-from rehost.stacks.errors import Refused, RehostError
+from rehost.stacks.errors import ProviderError, Reason, Refused, RehostError
+from rehost.stacks.model import Target
 
 
 def pids(record: dict[str, Any]) -> list[int]:
@@ -127,6 +129,37 @@ def test_faults_are_set_listed_and_cleared_on_the_command_line(folder: Path) -> 
     assert rehost(folder, "fault", "--provider", "aws", "--call", "x", "--do", "latency").returncode == 1
 
 
+def test_actions_of_hetzner_fail_on_demand(folder: Path) -> None:
+    env = control.up(folder)["environment"]
+    rule = ("--provider", "hetzner", "--call", "create_volume", "--do", "fail_action", "--times", "1")
+    assert rehost(folder, "fault", *rule).returncode == 0
+    assert rehost(folder, "fault", "--provider", "aws", "--call", "x", "--do", "fail_action").returncode == 3
+    assert rehost(folder, "fault", "--provider", "hetzner", "--call", "x", "--do", "slow_action").returncode == 3
+    headers = {"Authorization": f"Bearer {env['HCLOUD_TOKEN']}"}
+    body = {"name": "v", "size": 10, "location": "fsn1"}
+    made = requests.post(f"{env['HCLOUD_ENDPOINT']}/volumes", json=body, headers=headers, timeout=20).json()
+    action = made["action"]["id"]
+
+    def over() -> str:
+        answer = requests.get(f"{env['HCLOUD_ENDPOINT']}/actions/{action}", headers=headers, timeout=20).json()
+        return "" if answer["action"]["status"] == "running" else str(answer["action"]["status"])
+
+    assert until(over) == "error"
+
+
+def test_the_providers_see_that_foreign_credentials_are_denied(folder: Path) -> None:
+    env = {**control.up(folder)["environment"]}
+    aws = registry.adapter("aws").connect(Target(name="aws", provider="aws", region="eu-central-1"), env)
+    assert aws.identify("d").account == "123456789012"
+    for name, key in (("aws", "AWS_SECRET_ACCESS_KEY"), ("aws", "AWS_ACCESS_KEY_ID"), ("hetzner", "HCLOUD_TOKEN")):
+        region = "eu-central-1" if name == "aws" else "fsn1"
+        target = Target(name=name, provider=name, region=region)
+        connection = registry.adapter(name).connect(target, {**env, key: "x" * 64})
+        with pytest.raises(ProviderError) as caught:
+            connection.identify("d")
+        assert caught.value.reason is Reason.DENIED
+
+
 def test_a_start_that_fails_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "logs").mkdir(parents=True)
     (folder / "logs" / "aws.log").mkdir()
@@ -134,3 +167,12 @@ def test_a_start_that_fails_says_why(folder: Path, monkeypatch: pytest.MonkeyPat
         control.up(folder)
     assert "aws.log" in caught.value.why
     assert control.record(folder) is None
+
+
+def test_kept_state_of_no_use_is_told_with_the_way_out(folder: Path) -> None:
+    kept = folder / "kept" / "hcloud"
+    kept.mkdir(parents=True)
+    (kept / "state").write_text("{")
+    with pytest.raises(RehostError, match="did not start") as caught:
+        control.up(folder, keep=True)
+    assert f"to begin anew, remove {kept}" in caught.value.why

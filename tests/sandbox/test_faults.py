@@ -163,6 +163,20 @@ def test_zones_and_certificates_lag_too(aws: Served, hand: Hand) -> None:
     assert len(acm.list_certificates()["CertificateSummaryList"]) == 1
 
 
+def test_each_call_is_logged_by_its_name(serve: Callable[..., Served]) -> None:
+    lines: list[str] = []
+    api = HcloudApi({"token": "p"}, action_seconds=0)
+    served = serve(Faults(api, HcloudDialect(), log=lines.append))
+    served.faults.add(Rule("GET /networks", "timeout_before", times=1))
+    headers = {"Authorization": "Bearer token"}
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{served.url}/v1/networks", headers=headers, timeout=10)
+    requests.get(f"{served.url}/v1/networks", headers=headers, timeout=10)
+    assert [line.rsplit(" ", 2)[0] for line in lines][1:] == ["hcloud:GET /networks 200"]
+    assert lines[0].startswith("hcloud:GET /networks ")
+    assert "token" not in "".join(lines)
+
+
 def test_rules_are_set_shown_and_dropped_over_http(aws: Served) -> None:
     url = f"{aws.url}/_sandbox/faults"
     posted = requests.post(url, json={"call": "RunInstances", "do": "throttle", "times": 3}, timeout=10).json()

@@ -63,6 +63,11 @@ def test_both_clouds_are_unfriendly_at_once(folder: Path) -> None:
     )
     assert network.status_code == 201
     assert requests.get(url + "/networks", headers=headers, timeout=10).json()["networks"] == []
+    listed = CliRunner().invoke(command, ["fault", "--dir", str(folder), "--list"]).output
+    assert "of --realism capacity (1 of 2 calls hit)" in listed
+    # Clearing takes away what was set by hand, not the realism.
+    CliRunner().invoke(command, ["fault", "--dir", str(folder), "--clear"])
+    assert "of --realism latency" in CliRunner().invoke(command, ["fault", "--dir", str(folder), "--list"]).output
     status = CliRunner().invoke(command, ["status", "--dir", str(folder)])
     assert "realism: eventual, capacity, latency, quotas" in status.output
 

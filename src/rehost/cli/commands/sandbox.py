@@ -148,7 +148,7 @@ def env(folder: Path | None, format_: str) -> None:
 )
 @click.option("--seed", type=int, help="For --share: another seed, other calls.")
 @click.option("--list", "list_", is_flag=True, help="Show the rules in force.")
-@click.option("--clear", is_flag=True, help="Drop the rules.")
+@click.option("--clear", is_flag=True, help="Drop the rules that were set here.")
 def fault(
     folder: Path | None,
     format_: str,
@@ -167,7 +167,9 @@ def fault(
     if list_ or clear:
         if (list_ and clear) or call_ or do:
             raise click.UsageError("--list and --clear stand alone, with --provider at most")
-        found = {name: ask(where, name, "DELETE" if clear else "GET", "/_sandbox/faults") for name in chosen}
+        # What --realism made stays: those rules are of a group.
+        method, path = ("DELETE", "/_sandbox/faults?group=") if clear else ("GET", "/_sandbox/faults")
+        found = {name: ask(where, name, method, path) for name in chosen}
     else:
         if not (provider and call_ and do):
             raise click.UsageError("a rule needs --provider, --call and --do; or give --list or --clear")
@@ -208,4 +210,5 @@ def _rule(row: Mapping[str, Any]) -> str:
     words += [f"{row['share']:.0%} of the calls"] if row["share"] < 1 else []
     words += [f"after {row['after']}"] if row["after"] else []
     words += [row["code"]] if row["code"] else []
+    words += [f"of --realism {row['group']}"] if row["group"] else []
     return ", ".join(words) + f" ({row['hits']} of {row['matched']} calls hit)"

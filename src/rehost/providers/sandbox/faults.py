@@ -104,7 +104,7 @@ class Rule:
 
 
 class Faults:
-    """The middleware. `pause` and `clock` are seconds and injected."""
+    """The middleware. `pause` and `clock` are seconds and injected; `log` gets a line for each call."""
 
     def __init__(
         self,
@@ -113,10 +113,12 @@ class Faults:
         *,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        log: Callable[[str], None] | None = None,
     ) -> None:
         self.calls: Counter[str] = Counter()
         self.rules: list[Rule] = []
         self._app, self._dialect, self._pause, self._clock = app, dialect, pause, clock
+        self._log = log
         self._lock = threading.Lock()
         self._born: dict[str, float] = {}
         self._ids = 0
@@ -143,6 +145,21 @@ class Faults:
         if path.startswith(("/_sandbox/", "/moto-api/")):
             return self._app(environ, start_response)
         call = self._dialect.call(environ)
+        if self._log is None:
+            return self._answer(call, environ, start_response)
+        began, told = time.monotonic(), "no answer"
+
+        def start(status: str, headers: Any, *rest: Any) -> Any:
+            nonlocal told
+            told = status.partition(" ")[0]
+            return start_response(status, headers, *rest)
+
+        try:
+            return self._answer(call, environ, start)
+        finally:
+            self._log(f"{call.name} {told} {(time.monotonic() - began) * 1000:.0f} ms")
+
+    def _answer(self, call: Call, environ: Environ, start_response: Any) -> Iterable[bytes]:
         with self._lock:
             self.calls[call.name] += 1
             struck = self._struck(call)

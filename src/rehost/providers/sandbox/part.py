@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,7 +45,7 @@ def _kept(
     app: App, dialect: Dialect, folder: Path | None, memory: Callable[[Path], Memory]
 ) -> tuple[Faults, Keeping | None]:
     if folder is None:
-        return Faults(app, dialect), None
+        return Faults(app, dialect, log=_say), None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def writes(environ: Environ) -> bool:
@@ -55,7 +56,11 @@ def _kept(
     keeping = Keeping(app, memory(folder), folder / "state", writes)
     keeping.restore()
     keeping.start()
-    return Faults(keeping, dialect), keeping
+    return Faults(keeping, dialect, log=_say), keeping
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
 
 
 def _handler(kind: str) -> Any:

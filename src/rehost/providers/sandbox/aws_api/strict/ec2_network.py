@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,11 @@ def interfaces(request: Request) -> Iterator[tuple[str, str, set[str]]]:
     for balancer in request.backend("elbv2").load_balancers.values():
         for subnet in balancer.subnets:
             yield subnet.id, balancer.vpc_id, set(balancer.security_groups or ())
+    if "moto.rds.models" in sys.modules:
+        for database in request.backend("rds").databases.values():
+            groups = set(database.vpc_security_group_ids)
+            for subnet in getattr(database.db_subnet_group, "subnets", ()):
+                yield subnet.id, subnet.vpc_id, groups
     for until, subnet_id, vpc_id, groups in getattr(ec2, "rehost_lingering", []):
         if until > request.now:
             yield subnet_id, vpc_id, set(groups)
