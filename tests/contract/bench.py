@@ -20,6 +20,7 @@ A case file names for each kind, and under `*` for all of the provider's:
     remains    why a deleted one can still be read
     refused    inputs that the provider refuses, to look at the error
     twice      why repeating the create makes a second one, so that only `find` tells
+    secrets    inputs laid over the first so that there are secrets
     skip       checks that are not made, with the reason
 """
 
@@ -121,7 +122,7 @@ class Bench:
 
     def call(self, token: str = "", crash: bool = False) -> Turned:
         """The call of one step."""
-        return Turned(token or f"token-{next(self._numbers)}", self.clock, crash)
+        return Turned(token or f"{next(self._numbers):032x}", self.clock, crash)
 
     def case(self, token: str) -> Mapping[str, Any]:
         """The case of a kind."""

@@ -85,6 +85,25 @@ def memory_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="session")
+def certificates() -> dict[str, str]:
+    """Two certificates for one name, as PEM, with their keys."""
+    made: dict[str, str] = {}
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plaza.example")])
+    now = datetime.now(UTC)
+    for body, key in (("pem_body", "pem_key"), ("other_body", "other_key")):
+        private = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(now + timedelta(days=90))
+            .sign(private, hashes.SHA256())
+        )
+        made[body] = certificate.public_bytes(Encoding.PEM).decode()
+        made[key] = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return made
+
+
+@pytest.fixture(scope="session")
 def aws() -> Connection:
     """One connection: its clients take longer to make than all else that a test does."""
     import moto  # noqa: F401 - clients made before it would not be intercepted
@@ -103,8 +122,10 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     monkeypatch.setenv("MOTO_AMIS_PATH", str(images))
     monkeypatch.setattr(amis, "AMIS", json.loads(images.read_text())[:1])
     calls, connection = request.getfixturevalue("boto_calls"), request.getfixturevalue("aws")
+    monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 0)
+    facts = {"image": amis.AMIS[0]["ami_id"], **request.getfixturevalue("certificates")}
     with mock_aws():
-        yield Bench("aws", registry.adapter("aws"), connection, calls, [0.0], {"image": amis.AMIS[0]["ami_id"]})
+        yield Bench("aws", registry.adapter("aws"), connection, calls, [0.0], facts)
 
 
 @pytest.fixture(scope="session")

@@ -205,7 +205,7 @@ def test_a_create_that_was_interrupted_is_found_and_finished(bench: Bench, token
 @each_kind
 def test_creating_twice_makes_one(bench: Bench, token: str) -> None:
     case = ask(bench, token, "twice")
-    inputs, name = bench.inputs(token), "token-of-both"
+    inputs, name = bench.inputs(token), "0" * 31 + "a"
     first = bench.connection.create(bench.call(name), token, inputs)
     if "twice" in case:
         second = bench.connection.find(token, inputs)
@@ -231,7 +231,7 @@ def test_what_is_not_carried_out_is_refused(bench: Bench, token: str) -> None:
 @each_kind
 def test_secrets_are_wrapped_and_in_no_error(bench: Bench, token: str) -> None:
     case, rules = ask(bench, token, "secrets"), bench.adapter.rules(token)
-    inputs = bench.inputs(token)
+    inputs = bench.inputs(token, case.get("secrets"))
     secrets = [str(inputs[name]) for name in rules.sensitive if name in inputs]
     if not secrets:
         pytest.skip("it has no secrets")

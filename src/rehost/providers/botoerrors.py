@@ -1,7 +1,8 @@
-"""Errors of boto3 as ProviderError. Codes: EC2 API error codes, S3 error responses, Route 53 common errors."""
+"""Errors of boto3 as ProviderError. Codes: the error sections of each service's API reference."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,6 +29,7 @@ _DENIED |= {
 }
 _BUSY = {"DependencyViolation", "IncorrectState", "IncorrectInstanceState", "OperationAborted", "VolumeInUse"}
 _BUSY |= {"ResourceInUse", "InvalidPlacementGroup.InUse", "ConflictingDomainExists", "IncorrectModificationState"}
+_BUSY |= {"DeleteConflict", "ConcurrentModification", "DBInstanceBeingModified"}
 _QUOTA = {"VpcLimitExceeded", "InstanceLimitExceeded", "VcpuLimitExceeded", "VolumeLimitExceeded"}
 _QUOTA |= {
     "SecurityGroupLimitExceeded",
@@ -41,7 +43,16 @@ _UNAVAILABLE = {
     "ServiceUnavailable",
     "Unavailable",
     "InsufficientInstanceCapacity",
+    "InsufficientDBInstanceCapacity",
+    "InsufficientCacheClusterCapacity",
 }
+
+
+_EXISTS = {"BucketAlreadyOwnedByYou", "HostedZoneAlreadyExists", "PriorityInUse", "ResourceExistsException"}
+_EXISTS |= {"DuplicateLoadBalancerName", "DuplicateTargetGroupName", "DuplicateListener"}
+_EXISTING = (".Duplicate", "AlreadyExists", "AlreadyExist", "AlreadyAssociated")
+_STATE = re.compile(r"Invalid(DB|Cache|ReplicationGroup)\w*State$")
+"""Databases and caches that are in the middle of something."""
 
 
 def translate(error: Exception, operation: str) -> ProviderError:
@@ -85,17 +96,16 @@ def reason_of(code: str, status: int) -> Reason:
         return Reason.THROTTLED
     if code in _DENIED or status in (401, 403):
         return Reason.DENIED
-    if code in _BUSY or code.endswith((".InUse", "InUse")):
-        return Reason.BUSY
-    if code in _QUOTA:
-        return Reason.QUOTA
-    if code.endswith(("NotFound", ".NotFound")) or code.startswith("NoSuch") or status == 404:
-        return Reason.NOT_FOUND
-    if code.endswith((".Duplicate", "AlreadyExists", "AlreadyExist", "AlreadyAssociated")) or code in (
-        "BucketAlreadyOwnedByYou",
-        "HostedZoneAlreadyExists",
-    ):
+    # Some services put a word after the name of the error.
+    bare = code.removesuffix("Exception").removesuffix("Fault")
+    if code in _EXISTS or bare.endswith(_EXISTING):
         return Reason.EXISTS
+    if code in _BUSY or bare.endswith("InUse") or _STATE.match(bare):
+        return Reason.BUSY
+    if code in _QUOTA or bare.endswith(("LimitExceeded", "QuotaExceeded")):
+        return Reason.QUOTA
+    if bare.endswith("NotFound") or code.startswith("NoSuch") or status == 404:
+        return Reason.NOT_FOUND
     if code in _UNAVAILABLE or status >= 500:
         return Reason.UNAVAILABLE
     return Reason.INVALID if status == 400 else Reason.FAILED

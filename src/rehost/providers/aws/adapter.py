@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rehost.providers.aws.catalog import CATALOG
+from rehost.providers.aws.conditions import CONDITIONS
 from rehost.providers.aws.diagnose import diagnose
 from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import INSTANCE, VOLUME, AwsLowering
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.diagnostics import Diagnostic
-from rehost.stacks.graph import Resource, Value, is_unknown
+from rehost.stacks.graph import Resource, Value
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Stack, Target, show_size
 from rehost.stacks.portability import Finding
-from rehost.stacks.ports import Candidate, Change, Need
+from rehost.stacks.ports import Candidate, Need
 
 if TYPE_CHECKING:
     from rehost.providers.aws.connection import AwsConnection
@@ -26,40 +27,15 @@ HOURS = 730
 """Hours in the month of a list price, as Amazon's own calculator has it."""
 
 _MIB = 1024**2
-_PEERS = {"cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId"}
-
-
-def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """EBS volumes grow and never shrink."""
-    if change.path == "size" and not is_unknown(new.get("size")) and new["size"] < old["size"]:
-        return replace(change, replaces=True)
-    return change
-
-
-def _instance(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """A type of another processor architecture means another server, and so does a smaller root volume."""
-    if change.path == "instanceType":
-        kinds = [CATALOG.types.get(str(side), {}).get("arch") for side in (change.old, change.new)]
-        if None not in kinds and kinds[0] != kinds[1]:
-            return replace(change, replaces=True)
-    if change.path == "rootBlockDevice.volumeSize" and not is_unknown(change.new) and change.new < change.old:
-        return replace(change, replaces=True)
-    return change
-
-
-def _rule(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """A peer of another kind is another rule."""
-    if change.path in _PEERS and _PEERS & old.keys() != _PEERS & new.keys():
-        return replace(change, replaces=True)
-    return change
-
-
-CONDITIONS: dict[str, Condition] = {
-    VOLUME: _volume,
-    INSTANCE: _instance,
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule,
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule,
+_UNPRICED = {
+    "aws:ec2/eip:Eip",
+    "aws:ec2/natGateway:NatGateway",
+    "aws:elasticache/replicationGroup:ReplicationGroup",
+    "aws:lb/loadBalancer:LoadBalancer",
+    "aws:rds/instance:Instance",
+    "aws:secretsmanager/secret:Secret",
 }
+"""Kinds that cost something by the month for which the catalog has no price."""
 
 OPTIONS = {"profile": "The profile in AWS's own configuration files that holds the credentials."}
 
@@ -129,7 +105,8 @@ class AwsAdapter(BaseAdapter):
         return len(value) >= need.requirement["zones"] if need.kind == "zones" else True
 
     def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
-        """List price a month: servers and volumes by the catalog; what is billed by use counts as free."""
+        """List price a month: servers and volumes by the catalog; what is billed by use counts as free, and what
+        has a price that the catalog lacks is unknown."""
         if token == INSTANCE:
             type_ = inputs.get("instanceType")
             hourly = CATALOG.types.get(type_, {}).get("hourly", {}) if isinstance(type_, str) else {}
@@ -139,6 +116,8 @@ class AwsAdapter(BaseAdapter):
         if token == VOLUME:
             disk = CATALOG.ebs_gb_monthly.get(target.region)
             return None if disk is None else round(float(inputs["size"]) * disk, 2)
+        if token in _UNPRICED:
+            return None
         return 0.5 if token == "aws:route53/zone:Zone" else 0.0
 
     def lower(self, lowering: Lowering) -> Iterable[Resource]:

@@ -11,17 +11,29 @@ from botocore.config import Config
 from rehost.providers import s3settings
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.kinds import (
+    address,
     bucket,
+    cache,
+    certificate,
+    database,
     instance,
     internet_gateway,
     key_pair,
+    listener,
+    listener_rule,
+    load_balancer,
+    nat_gateway,
+    placement_group,
     record,
+    role,
     route,
     route_table,
     route_table_association,
+    secret,
     security_group,
     security_group_rule,
     subnet,
+    target_group,
     volume,
     volume_attachment,
     vpc,
@@ -32,32 +44,86 @@ from rehost.providers.base import KindDispatch, RuleBook
 from rehost.providers.botoerrors import guarded
 from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
-from rehost.stacks.errors import InvalidInput
+from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
-from rehost.stacks.ports import Candidate, Identity, Need
+from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
 
+_CLASSES: Sequence[Any] = (
+    address.Eip,
+    address.EipAssociation,
+    bucket.Bucket,
+    cache.ReplicationGroup,
+    cache.SubnetGroup,
+    certificate.Certificate,
+    certificate.CertificateValidation,
+    database.Instance,
+    database.ParameterGroup,
+    database.SubnetGroup,
+    instance.Instance,
+    internet_gateway.InternetGateway,
+    key_pair.KeyPair,
+    listener.Listener,
+    listener.ListenerCertificate,
+    listener_rule.ListenerRule,
+    load_balancer.LoadBalancer,
+    nat_gateway.NatGateway,
+    placement_group.PlacementGroup,
+    record.Record,
+    role.InstanceProfile,
+    role.Role,
+    role.RolePolicy,
+    route.Route,
+    route_table.RouteTable,
+    route_table_association.RouteTableAssociation,
+    secret.Secret,
+    secret.SecretVersion,
+    security_group.SecurityGroup,
+    security_group_rule.EgressRule,
+    security_group_rule.IngressRule,
+    subnet.Subnet,
+    target_group.TargetGroup,
+    target_group.TargetGroupAttachment,
+    volume.Volume,
+    volume_attachment.VolumeAttachment,
+    vpc.Vpc,
+    zone.Zone,
+)
 KINDS: Mapping[str, Any] = {
-    vpc.Vpc.token: vpc.Vpc,
-    subnet.Subnet.token: subnet.Subnet,
-    internet_gateway.InternetGateway.token: internet_gateway.InternetGateway,
-    route_table.RouteTable.token: route_table.RouteTable,
-    route.Route.token: route.Route,
-    route_table_association.RouteTableAssociation.token: route_table_association.RouteTableAssociation,
-    security_group.SecurityGroup.token: security_group.SecurityGroup,
-    security_group_rule.IngressRule.token: security_group_rule.IngressRule,
-    security_group_rule.EgressRule.token: security_group_rule.EgressRule,
-    key_pair.KeyPair.token: key_pair.KeyPair,
-    instance.Instance.token: instance.Instance,
-    volume.Volume.token: volume.Volume,
-    volume_attachment.VolumeAttachment.token: volume_attachment.VolumeAttachment,
-    zone.Zone.token: zone.Zone,
-    record.Record.token: record.Record,
-    bucket.Bucket.token: bucket.Bucket,
-    "aws:s3/bucketVersioning:BucketVersioning": s3settings.BucketVersioning,
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": s3settings.BucketPublicAccessBlock,
+    **{kind.token: kind for kind in _CLASSES},
+    "aws:s3/bucketCorsConfiguration:BucketCorsConfiguration": s3settings.BucketCors,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": s3settings.BucketLifecycle,
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": s3settings.BucketOwnership,
     "aws:s3/bucketPolicy:BucketPolicy": s3settings.BucketPolicy,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": s3settings.BucketPublicAccessBlock,
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        s3settings.BucketEncryption
+    ),
+    "aws:s3/bucketVersioning:BucketVersioning": s3settings.BucketVersioning,
 }
+LAG_TRIES, LAG_S = 10, 3.0
+"""How often a create is repeated that refers to something which was made a moment ago, and after how many
+seconds. IAM is the slowest to tell the others."""
+
+
+class _Noting:
+    """A call that remembers whether something was made: then it must not be repeated."""
+
+    def __init__(self, call: Call) -> None:
+        self._call, self.noted = call, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def made(self, id_: str) -> None:
+        """Journal the id."""
+        self.noted = True
+        self._call.made(id_)
+
+
+def _lags(error: ProviderError) -> bool:
+    unknown_profile = error.code == "InvalidParameterValue" and "IAM Instance Profile" in error.summary
+    return error.reason is Reason.NOT_FOUND or unknown_profile
 
 
 class AwsConnection(KindDispatch):
@@ -93,6 +159,18 @@ class AwsConnection(KindDispatch):
             f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
         )
         self.kinds = {token: kind(self._clients, book.rules(token)) for token, kind in KINDS.items()}
+
+    def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
+        """Make the resource and wait until it can be used; what it refers to may be known here only later."""
+        first = _Noting(call)
+        for _ in range(LAG_TRIES):
+            try:
+                return super().create(first, token, inputs)
+            except ProviderError as error:
+                if first.noted or not _lags(error):
+                    raise
+            call.pause(LAG_S)
+        return super().create(call, token, inputs)
 
     def identify(self, deployment: str) -> Identity:
         """The account of the credentials."""

@@ -144,7 +144,12 @@ class AwsKind:
         if self.rules.tags:
             outputs["tags"] = outputs["tagsAll"] = self.tags(item)
         kept = {key: asked[key] for key in self.rules.unread & asked.keys()}
-        return Live(self.id_of(item), described(self.rules, asked, outputs), {**kept, **outputs})
+        inputs = described(self.rules, asked, outputs)
+        return Live(self.id_of(item), inputs if asked else self.imported(inputs), {**kept, **outputs})
+
+    def imported(self, inputs: dict[str, Value]) -> dict[str, Value]:
+        """The inputs of an import, without what the provider chose or what follows from the others."""
+        return inputs
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         """All in as few calls as the API allows."""
@@ -235,6 +240,9 @@ class Ec2Kind(AwsKind):
     items: str
     id_filter: str
     resource_type: str
+    paged = True
+    tagged_by = ""
+    """The field of the id that tags go by, where it is another one."""
 
     def alive(self, item: Item) -> bool:
         """Whether an item counts as existing."""
@@ -258,6 +266,8 @@ class Ec2Kind(AwsKind):
     def pages(self, filters: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
         """The pages of the listing."""
         with guarded(self.describe):
+            if not self.paged:
+                return [getattr(self.client, self.describe)(Filters=filters)]
             return list(self.client.get_paginator(self.describe).paginate(Filters=filters))
 
     def unpack(self, page: Mapping[str, Any]) -> list[Item]:
@@ -271,10 +281,44 @@ class Ec2Kind(AwsKind):
         return self.query("tag:rehost-id", [mark(inputs)])
 
     def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
-        self.client.create_tags(Resources=[id_], Tags=to_tags(tags))
+        self.client.create_tags(Resources=[self._tag_id(id_)], Tags=to_tags(tags))
 
     def untag(self, id_: str, keys: list[str]) -> None:
-        self.client.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in keys])
+        self.client.delete_tags(Resources=[self._tag_id(id_)], Tags=[{"Key": key} for key in keys])
+
+    def _tag_id(self, id_: str) -> str:
+        if not self.tagged_by:
+            return id_
+        item = self.one(id_)
+        if item is None:
+            raise ProviderError(f"{id_} is gone", reason=Reason.NOT_FOUND)
+        return str(item[self.tagged_by])
+
+
+class ListedKind(AwsKind):
+    """A kind whose service lists all that there are in pages; tags come along or have a call of their own."""
+
+    listing: str
+    items: str
+    name_field = ""
+    arguments: Mapping[str, Any] = {}
+
+    def all(self) -> list[Item]:
+        """Every item of the region."""
+        with guarded(self.listing):
+            pages = self.client.get_paginator(self.listing).paginate(**self.arguments)
+            return [item for page in pages for item in page[self.items]]
+
+    def tagged(self, items: Sequence[Item]) -> list[Item]:
+        """The items with their tags."""
+        return list(items)
+
+    def select(self, ids: Sequence[str]) -> list[Item]:
+        return self.tagged([item for item in self.all() if self.id_of(item) in ids])
+
+    def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
+        name = str(inputs[self.name_input])
+        return self.tagged([item for item in self.all() if item[self.name_field or self.id_field] == name])
 
 
 class Tie:
@@ -306,10 +350,16 @@ class Tie:
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         """What there is, as far as it was asked for; all of it where it is imported."""
         found = self.look([item.inputs or self.keyed(item.id) for item in known])
-        return [
-            live and Live(live.id, described(self.rules, item.inputs, live.outputs), live.outputs)
-            for item, live in zip(known, found, strict=True)
-        ]
+        return [live and self.shown(item.inputs, live) for item, live in zip(known, found, strict=True)]
+
+    def shown(self, asked: Mapping[str, Value], live: Live) -> Live:
+        """A tie with the inputs that it was asked with, or those of an import."""
+        inputs = described(self.rules, asked, live.outputs)
+        return Live(live.id, inputs if asked else self.imported(inputs), live.outputs)
+
+    def imported(self, inputs: dict[str, Value]) -> dict[str, Value]:
+        """The inputs of an import, without what the provider chose or what follows from the others."""
+        return inputs
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         """By the natural key."""

@@ -16,6 +16,7 @@ _METADATA = ("httpEndpoint", "httpTokens", "httpPutResponseHopLimit", "httpProto
 _STARTING = {"httpEndpoint": "enabled", "httpTokens": "required"}
 _ROOT = {"volumeSize": "Size", "volumeType": "VolumeType", "iops": "Iops", "throughput": "Throughput"}
 """Properties of the root volume that change in place."""
+_ROOT_ASKED = ("encrypted", "volumeSize", "volumeType")
 
 
 class Instance(Ec2Kind):
@@ -47,14 +48,7 @@ class Instance(Ec2Kind):
 
     def properties(self, item: Item) -> dict[str, Value]:
         options, root = item.get("MetadataOptions") or {}, item["RootVolume"]
-        first: Item = next(
-            (
-                i
-                for i in item.get("NetworkInterfaces", [])
-                if (i.get("Attachment") or {}).get("DeviceIndex", 0) == 0
-            ),
-            {},
-        )
+        first = _first(item)
         # The groups are those of the first network interface; the server's own list repeats them.
         groups = first.get("Groups") or item.get("SecurityGroups", [])
         placement, profile = item["Placement"], item.get("IamInstanceProfile") or {}
@@ -92,20 +86,17 @@ class Instance(Ec2Kind):
             },
         }
 
+    def imported(self, inputs: dict[str, Value]) -> dict[str, Value]:
+        root = inputs.get("rootBlockDevice") or {}
+        kept = {key: value for key, value in inputs.items() if key not in ("availabilityZone", "privateIp")}
+        return {**kept, "rootBlockDevice": {key: root[key] for key in _ROOT_ASKED if key in root}}
+
     def live(self, asked: Mapping[str, Value], item: Item) -> Live:
         live = super().live(asked, item)
         inputs, outputs = dict(live.inputs), dict(live.outputs)
-        if not asked:
-            # What follows from the subnet, and addresses that Amazon chose, are not asked for again.
-            for name in ("availabilityZone", "privateIp"):
-                inputs.pop(name, None)
-            inputs["rootBlockDevice"] = {
-                key: value
-                for key, value in inputs.get("rootBlockDevice", {}).items()
-                if key in ("encrypted", "volumeSize", "volumeType")
-            }
-        elif "associatePublicIpAddress" in asked and item["State"]["Name"] != "running":
-            # A stopped server shows no public address.
+        static = (_first(item).get("Association") or {}).get("IpOwnerId", "amazon") != "amazon"
+        if "associatePublicIpAddress" in asked and (static or item["State"]["Name"] != "running"):
+            # A stopped server shows no public address, one with a static address shows that one.
             inputs["associatePublicIpAddress"] = outputs["associatePublicIpAddress"] = asked[
                 "associatePublicIpAddress"
             ]
@@ -241,6 +232,14 @@ class Instance(Ec2Kind):
     def remove(self, call: Call, known: Known) -> None:
         self.client.terminate_instances(InstanceIds=[known.id])
         self._until(call, known.id, "terminated")
+
+
+def _first(item: Item) -> Item:
+    """The first network interface of a server."""
+    for interface in item.get("NetworkInterfaces", []):
+        if (interface.get("Attachment") or {}).get("DeviceIndex", 0) == 0:
+            return dict(interface)
+    return {}
 
 
 def _root_volume(item: Item) -> str:

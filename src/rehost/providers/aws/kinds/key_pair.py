@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rehost.providers.aws.kinds.common import Ec2Kind, Item
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -17,11 +15,8 @@ class KeyPair(Ec2Kind):
 
     token = "aws:ec2/keyPair:KeyPair"
     describe, items, id_field = "describe_key_pairs", "KeyPairs", "KeyName"
-    id_filter, resource_type, name_input = "key-name", "key-pair", "keyName"
-
-    def pages(self, filters: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
-        with guarded(self.describe):
-            return [self.client.describe_key_pairs(Filters=filters)]
+    id_filter, resource_type = "key-name", "key-pair"
+    paged, tagged_by = False, "KeyPairId"
 
     def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
         return self.select([str(inputs["keyName"])])
@@ -43,18 +38,6 @@ class KeyPair(Ec2Kind):
                 TagSpecifications=self.specification(inputs),
             )
         return self.settled(call, str(inputs["keyName"]), inputs)
-
-    def _pair(self, name: str) -> str:
-        item = self.one(name)
-        if item is None:
-            raise ProviderError(f"the key {name} is gone", reason=Reason.NOT_FOUND)
-        return str(item["KeyPairId"])
-
-    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
-        super().tag(self._pair(id_), tags)
-
-    def untag(self, id_: str, keys: list[str]) -> None:
-        super().untag(self._pair(id_), keys)
 
     def remove(self, call: Call, known: Known) -> None:
         self.client.delete_key_pair(KeyName=known.id)

@@ -1,0 +1,222 @@
+"""aws:elasticache/subnetGroup:SubnetGroup and aws:elasticache/replicationGroup:ReplicationGroup"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rehost.providers.aws.kinds.common import Item, ListedKind, from_tags, given, gone_is_fine, to_tags
+from rehost.providers.botoerrors import guarded
+from rehost.stacks.errors import ProviderError, Reason
+from rehost.stacks.graph import Value
+from rehost.stacks.ports import Call, Known, Live
+
+
+class _CacheKind(ListedKind):
+    """A kind of ElastiCache. Tags go by ARN and come one by one."""
+
+    service = "elasticache"
+
+    def tagged(self, items: Sequence[Item]) -> list[Item]:
+        return [{**item, "TagList": self._tags(item["ARN"])} for item in items]
+
+    def _tags(self, arn: str) -> list[dict[str, str]]:
+        tags: list[dict[str, str]] = []
+        with gone_is_fine(), guarded("list_tags_for_resource"):
+            tags = self.client.list_tags_for_resource(ResourceName=arn)["TagList"]
+        return tags
+
+    def tags(self, item: Item) -> dict[str, str]:
+        return from_tags(item["TagList"])
+
+    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
+        self.client.add_tags_to_resource(ResourceName=self._arn(id_), Tags=to_tags(tags))
+
+    def untag(self, id_: str, keys: list[str]) -> None:
+        self.client.remove_tags_from_resource(ResourceName=self._arn(id_), TagKeys=keys)
+
+    def _arn(self, id_: str) -> str:
+        item = self.one(id_)
+        if item is None:
+            raise ProviderError(f"{id_} is gone", reason=Reason.NOT_FOUND)
+        return str(item["ARN"])
+
+
+class SubnetGroup(_CacheKind):
+    """The subnets that a cache may be in; its id is its name, in small letters."""
+
+    token = "aws:elasticache/subnetGroup:SubnetGroup"
+    listing, items, id_field = "describe_cache_subnet_groups", "CacheSubnetGroups", "CacheSubnetGroupName"
+    name_input = "name"
+
+    def properties(self, item: Item) -> dict[str, Value]:
+        return {
+            "arn": item["ARN"],
+            "description": item.get("CacheSubnetGroupDescription", ""),
+            "name": item["CacheSubnetGroupName"],
+            "subnetIds": sorted(row["SubnetIdentifier"] for row in item.get("Subnets", [])),
+            "vpcId": item.get("VpcId", ""),
+        }
+
+    def _request(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
+        return {
+            "CacheSubnetGroupName": inputs["name"],
+            "CacheSubnetGroupDescription": inputs.get("description", self.rules.defaults["description"]),
+            "SubnetIds": list(inputs["subnetIds"]),
+        }
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        with guarded("create_cache_subnet_group"):
+            self.client.create_cache_subnet_group(**self._request(inputs), Tags=to_tags(inputs.get("tags")))
+        return self.settled(call, str(inputs["name"]).lower(), inputs)
+
+    def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        if self.differs(known, inputs, "description", "subnetIds"):
+            self.client.modify_cache_subnet_group(**self._request(inputs))
+
+    def remove(self, call: Call, known: Known) -> None:
+        self.client.delete_cache_subnet_group(CacheSubnetGroupName=known.id)
+
+
+_SAME = {
+    "autoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
+    "automaticFailoverEnabled": "AutomaticFailoverEnabled",
+    "engineVersion": "EngineVersion",
+    "maintenanceWindow": "PreferredMaintenanceWindow",
+    "multiAzEnabled": "MultiAZEnabled",
+    "nodeType": "CacheNodeType",
+    "parameterGroupName": "CacheParameterGroupName",
+    "securityGroupIds": "SecurityGroupIds",
+    "snapshotRetentionLimit": "SnapshotRetentionLimit",
+    "snapshotWindow": "SnapshotWindow",
+}
+"""Properties that a create takes and a change too."""
+_BORN = {
+    "atRestEncryptionEnabled": "AtRestEncryptionEnabled",
+    "authToken": "AuthToken",
+    "engine": "Engine",
+    "kmsKeyId": "KmsKeyId",
+    "numCacheClusters": "NumCacheClusters",
+    "port": "Port",
+    "subnetGroupName": "CacheSubnetGroupName",
+    "transitEncryptionEnabled": "TransitEncryptionEnabled",
+}
+"""Properties that a create takes."""
+
+
+class ReplicationGroup(_CacheKind):
+    """A cache of one or more nodes. The authentication token goes in and never comes out, and is in no error."""
+
+    token = "aws:elasticache/replicationGroup:ReplicationGroup"
+    listing, items, id_field = "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"
+    name_input = "replicationGroupId"
+
+    def properties(self, item: Item) -> dict[str, Value]:
+        groups, members = item.get("NodeGroups") or [], sorted(item.get("MemberClusters") or [])
+        first: Item = groups[0] if groups else {}
+        primary, reader = first.get("PrimaryEndpoint") or {}, first.get("ReaderEndpoint") or {}
+        configuration = item.get("ConfigurationEndpoint") or {}
+        found = {
+            "arn": item["ARN"],
+            "atRestEncryptionEnabled": item.get("AtRestEncryptionEnabled", False),
+            "autoMinorVersionUpgrade": item.get("AutoMinorVersionUpgrade", True),
+            "automaticFailoverEnabled": item.get("AutomaticFailover") in ("enabled", "enabling"),
+            "clusterEnabled": item.get("ClusterEnabled", False),
+            "configurationEndpointAddress": configuration.get("Address", ""),
+            "description": item.get("Description", ""),
+            "engine": item.get("Engine", "redis"),
+            "kmsKeyId": item.get("KmsKeyId") or "",
+            "memberClusters": members,
+            "multiAzEnabled": item.get("MultiAZ") == "enabled",
+            "nodeType": item.get("CacheNodeType", ""),
+            "numCacheClusters": len(members),
+            "numNodeGroups": len(groups),
+            "port": (primary or configuration).get("Port", 0),
+            "primaryEndpointAddress": primary.get("Address", ""),
+            "readerEndpointAddress": reader.get("Address", ""),
+            "replicasPerNodeGroup": max(0, len(first.get("NodeGroupMembers") or []) - 1),
+            "replicationGroupId": self.id_of(item),
+            "snapshotRetentionLimit": item.get("SnapshotRetentionLimit", 0),
+            "snapshotWindow": item.get("SnapshotWindow", ""),
+            "transitEncryptionEnabled": item.get("TransitEncryptionEnabled", False),
+        }
+        return {**found, **self._of_member(members[0] if members else "")}
+
+    def _of_member(self, cluster: str) -> dict[str, Value]:
+        """What only the nodes tell: version, network, parameters. They are all alike."""
+        node: Item = {}
+        if cluster:
+            with gone_is_fine(), guarded("describe_cache_clusters"):
+                node = self.client.describe_cache_clusters(CacheClusterId=cluster)["CacheClusters"][0]
+        version = node.get("EngineVersion", "")
+        told = {
+            "engineVersion": version,
+            "engineVersionActual": version,
+            "maintenanceWindow": node.get("PreferredMaintenanceWindow"),
+            "parameterGroupName": (node.get("CacheParameterGroup") or {}).get("CacheParameterGroupName"),
+            "securityGroupIds": sorted(row["SecurityGroupId"] for row in node.get("SecurityGroups") or []),
+            "subnetGroupName": node.get("CacheSubnetGroupName"),
+        }
+        return {key: value for key, value in told.items() if value not in (None, "", [])}
+
+    def live(self, asked: Mapping[str, Value], item: Item) -> Live:
+        live = super().live(asked, item)
+        wanted, actual = asked.get("engineVersion"), live.outputs.get("engineVersionActual", "")
+        # `7` asks for any 7; the version that Amazon chose is no difference.
+        if wanted is not None and f"{actual}.".startswith(f"{wanted}."):
+            return Live(live.id, {**live.inputs, "engineVersion": wanted}, live.outputs)
+        return live
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        request = given(inputs, **{theirs: ours for ours, theirs in {**_SAME, **_BORN}.items()})
+        with guarded("create_replication_group"):
+            id_ = self.client.create_replication_group(
+                ReplicationGroupId=inputs["replicationGroupId"],
+                ReplicationGroupDescription=inputs["description"],
+                Tags=to_tags(inputs.get("tags")),
+                **request,
+            )["ReplicationGroup"]["ReplicationGroupId"]
+        call.made(id_)
+        return self.settled(call, id_, inputs)
+
+    def settled(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> Live:
+        def ready(item: Item) -> bool:
+            if item.get("Status") == "create-failed":
+                raise ProviderError(
+                    f"the cache {id_} could not be made", reason=Reason.FAILED, code="create-failed"
+                )
+            return bool(item.get("Status") == "available")
+
+        return self.live(inputs, self.until(call, id_, ready, "available"))
+
+    def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        names = {theirs: ours for ours, theirs in _SAME.items() if self.differs(known, inputs, ours)}
+        request = given(inputs, **names)
+        if self.differs(known, inputs, "description"):
+            request["ReplicationGroupDescription"] = inputs["description"]
+        if self.differs(known, inputs, "authToken") and inputs.get("authToken"):
+            strategy = str(inputs.get("authTokenUpdateStrategy", "ROTATE"))
+            request |= {"AuthToken": inputs["authToken"], "AuthTokenUpdateStrategy": strategy}
+        if request:
+            self.client.modify_replication_group(
+                ReplicationGroupId=known.id,
+                ApplyImmediately=bool(inputs.get("applyImmediately", False)),
+                **request,
+            )
+        if self.differs(known, inputs, "numCacheClusters"):
+            self._resize(call, known, inputs)
+
+    def _resize(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        self.settled(call, known.id, inputs)
+        before, after = int(known.inputs["numCacheClusters"]), int(inputs["numCacheClusters"])
+        resize = self.client.increase_replica_count if after > before else self.client.decrease_replica_count
+        resize(ReplicationGroupId=known.id, NewReplicaCount=after - 1, ApplyImmediately=True)
+
+    def remove(self, call: Call, known: Known) -> None:
+        snapshot = known.inputs.get("finalSnapshotIdentifier")
+        item = self.one(known.id)
+        if item is not None and item.get("Status") != "deleting":
+            self.client.delete_replication_group(
+                ReplicationGroupId=known.id, **({"FinalSnapshotIdentifier": snapshot} if snapshot else {})
+            )
+        self.until_gone(call, known.id)
