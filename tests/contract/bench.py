@@ -13,12 +13,13 @@ A case file names for each kind, and under `*` for all of the provider's:
     import     the id that an import takes, where it is not the id itself
     from       by name of the check, the inputs to start a change from
     fixed      inputs that no check changes, with the reason
+    either     inputs that say the same in two ways: an import uses one
     untold     inputs that the stand-in does not tell, with the reason
     absent     outputs of the official provider that are not there, with the reason
     reads      why reads grow with the number of resources, where the API can't list
     unmade     why an update makes another id
     remains    why a deleted one can still be read
-    refused    inputs that the provider refuses, to look at the error
+    refused    inputs that the provider refuses, to look at the error; otherwise those of something that is there
     twice      why repeating the create makes a second one, so that only `find` tells
     secrets    inputs laid over the first so that there are secrets
     skip       checks that are not made, with the reason

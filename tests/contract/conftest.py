@@ -116,11 +116,14 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     from moto import mock_aws
     from moto.ec2.models import amis
 
+    from rehost.providers.sandbox.aws_api import additions
+
     # The images that the product knows, instead of two thousand that no test needs.
     images = Path(sandbox.__file__).parent / "data" / "amis.json"
     monkeypatch = request.getfixturevalue("monkeypatch")
     monkeypatch.setenv("MOTO_AMIS_PATH", str(images))
     monkeypatch.setattr(amis, "AMIS", json.loads(images.read_text())[:1])
+    additions.add()
     calls, connection = request.getfixturevalue("boto_calls"), request.getfixturevalue("aws")
     monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 0)
     facts = {"image": amis.AMIS[0]["ami_id"], **request.getfixturevalue("certificates")}

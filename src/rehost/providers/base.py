@@ -235,6 +235,8 @@ def described(rules: KindRules, asked: Mapping[str, Value], live: Mapping[str, V
             inputs[key] = value
             continue
         seen = project(value, live[key])
+        if _same_json(value, seen):
+            seen = value
         if (
             key in rules.unordered
             and isinstance(value, list)
@@ -245,6 +247,16 @@ def described(rules: KindRules, asked: Mapping[str, Value], live: Mapping[str, V
         if seen is not None:
             inputs[key] = seen
     return inputs
+
+
+def _same_json(one: Value, other: Value) -> bool:
+    """Whether two texts are the same JSON object: the layout of a policy is no difference."""
+    if not all(isinstance(side, str) and side.lstrip().startswith("{") for side in (one, other)):
+        return False
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
 
 
 class Kind(Protocol):

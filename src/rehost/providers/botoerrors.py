@@ -104,7 +104,7 @@ def reason_of(code: str, status: int) -> Reason:
         return Reason.BUSY
     if code in _QUOTA or bare.endswith(("LimitExceeded", "QuotaExceeded")):
         return Reason.QUOTA
-    if bare.endswith("NotFound") or code.startswith("NoSuch") or status == 404:
+    if bare.endswith(("NotFound", ".Unknown")) or code.startswith("NoSuch") or status == 404:
         return Reason.NOT_FOUND
     if code in _UNAVAILABLE or status >= 500:
         return Reason.UNAVAILABLE

@@ -61,7 +61,12 @@ class Setting:
         if found is None:
             return None
         outputs = {"bucket": bucket, **found}
-        return Live(bucket, described(self.rules, inputs, outputs), outputs)
+        seen = described(self.rules, inputs, outputs)
+        return Live(bucket, dict(inputs) if self.uniform(seen) == self.uniform(inputs) else seen, outputs)
+
+    def uniform(self, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Inputs in the one way that they can be said."""
+        return inputs
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         return self._look(str(inputs["bucket"]), inputs)
@@ -177,10 +182,20 @@ class BucketLifecycle(Setting):
         rules = []
         for row in rows:
             rule = _inward(row)
+            # Older rules have their prefix beside the filter.
             if rule.pop("prefix", None):
                 rule["filter"] = {"prefix": row["Prefix"]}
             rules.append(rule)
-        return {"rules": rules}
+        return dict(self.uniform({"rules": rules}))
+
+    def uniform(self, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+        # A rule for everything may say so or not.
+        everything: Any = ({}, {"prefix": ""}, None)
+        rules = [
+            {key: value for key, value in rule.items() if key != "filter" or value not in everything}
+            for rule in inputs.get("rules", [])
+        ]
+        return {**inputs, "rules": rules}
 
     def put(self, inputs: Mapping[str, Value]) -> None:
         rules = []

@@ -151,13 +151,13 @@ class ReplicationGroup(_CacheKind):
         version = node.get("EngineVersion", "")
         told = {
             "engineVersion": version,
-            "engineVersionActual": version,
             "maintenanceWindow": node.get("PreferredMaintenanceWindow"),
             "parameterGroupName": (node.get("CacheParameterGroup") or {}).get("CacheParameterGroupName"),
             "securityGroupIds": sorted(row["SecurityGroupId"] for row in node.get("SecurityGroups") or []),
             "subnetGroupName": node.get("CacheSubnetGroupName"),
         }
-        return {key: value for key, value in told.items() if value not in (None, "", [])}
+        known = {key: value for key, value in told.items() if value not in (None, "", [])}
+        return {**known, "engineVersionActual": version}
 
     def live(self, asked: Mapping[str, Value], item: Item) -> Live:
         live = super().live(asked, item)

@@ -179,6 +179,8 @@ class TargetGroupAttachment(Tie):
 
     def remove(self, call: Call, known: Known) -> None:
         group, target = str(known.inputs["targetGroupArn"]), given(known.inputs, Id="targetId", Port="port")
+        if self.find(known.inputs) is None:
+            return
         self.client.deregister_targets(TargetGroupArn=group, Targets=[target])
 
         def drained() -> bool:

@@ -1,0 +1,236 @@
+"""Operations of AWS that moto does not have, and results of its own that are no state of AWS's.
+
+`add` puts them into moto's classes, once in a process. What they remember is kept on moto's backends, so that it
+lives and dies with them.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+
+@cache
+def add() -> None:
+    """Complete moto. Does nothing the second time."""
+    _placement_groups()
+    _instance_profile_tags()
+    _certificates()
+    _databases()
+    _caches()
+
+
+def _put(owner: type, name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)
+
+
+def _placement_groups() -> None:
+    from moto.core.responses import ActionResult
+    from moto.ec2.exceptions import EC2ClientError
+    from moto.ec2.responses import EC2Response
+    from moto.ec2.utils import EC2_RESOURCE_TO_PREFIX
+
+    EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"
+
+    def groups(self: Any) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = vars(self.ec2_backend).setdefault("rehost_placement_groups", {})
+        return found
+
+    def refused(code: str, message: str) -> EC2ClientError:
+        error = EC2ClientError(message)
+        error.code = code
+        return error
+
+    def create(self: Any) -> ActionResult:
+        name = str(self._get_param("GroupName"))
+        if name in groups(self):
+            raise refused("InvalidPlacementGroup.Duplicate", f"The Placement Group '{name}' already exists.")
+        id_, backend = f"pg-{uuid.uuid4().hex[:17]}", self.ec2_backend
+        group = {
+            "GroupName": name,
+            "State": "available",
+            "Strategy": self._get_param("Strategy") or "cluster",
+            "PartitionCount": self._get_int_param("PartitionCount"),
+            "SpreadLevel": self._get_param("SpreadLevel"),
+            "GroupId": id_,
+            "GroupArn": f"arn:aws:ec2:{backend.region_name}:{backend.account_id}:placement-group/{name}",
+        }
+        tags = self._parse_tag_specification("placement-group").get("placement-group", {})
+        backend.create_tags([id_], tags)
+        groups(self)[name] = {key: value for key, value in group.items() if value is not None}
+        return ActionResult({"PlacementGroup": shown(self, groups(self)[name])})
+
+    def shown(self: Any, group: dict[str, Any]) -> dict[str, Any]:
+        rows = self.ec2_backend.describe_tags(filters={"resource-id": [group["GroupId"]]})
+        return {**group, "Tags": [{"Key": row["key"], "Value": row["value"]} for row in rows]}
+
+    def describe(self: Any) -> ActionResult:
+        found = [shown(self, group) for group in groups(self).values()]
+        wanted = {"group-name": self._get_param("GroupNames") or [], **self._filters_from_querystring()}
+        for name, values in wanted.items():
+            if values:
+                found = [group for group in found if value_of(group, name) in values]
+        return ActionResult({"PlacementGroups": found})
+
+    def value_of(group: dict[str, Any], name: str) -> Any:
+        if name.startswith("tag:"):
+            return {row["Key"]: row["Value"] for row in group["Tags"]}.get(name[4:])
+        fields = {"group-name": "GroupName", "group-arn": "GroupArn", "state": "State", "strategy": "Strategy"}
+        return group.get(fields.get(name, name))
+
+    def delete(self: Any) -> ActionResult:
+        name = str(self._get_param("GroupName"))
+        if name not in groups(self):
+            raise refused("InvalidPlacementGroup.Unknown", f"The Placement Group '{name}' is unknown.")
+        for reservation in self.ec2_backend.all_reservations():
+            for server in reservation.instances:
+                if server.state != "terminated" and (server.placement or {}).get("GroupName") == name:
+                    raise refused("InvalidPlacementGroup.InUse", f"The placement group '{name}' is in use.")
+        group = groups(self).pop(name)
+        self.ec2_backend.tags.pop(group["GroupId"], None)
+        return ActionResult({})
+
+    for name, function in (("create", create), ("describe", describe), ("delete", delete)):
+        many = "s" if name == "describe" else ""
+        _put(EC2Response, f"{name}_placement_group{many}", function)
+
+
+def _instance_profile_tags() -> None:
+    from moto.core.responses import ActionResult
+    from moto.iam.responses import IamResponse
+
+    def tags(self: Any) -> ActionResult:
+        profile = self.backend.get_instance_profile(self._get_param("InstanceProfileName"))
+        rows = [{"Key": key, "Value": value} for key, value in _pairs(profile.tags)]
+        return ActionResult({"Tags": rows, "IsTruncated": False})
+
+    _put(IamResponse, "list_instance_profile_tags", tags)
+
+
+def _pairs(tags: Any) -> list[tuple[str, str]]:
+    if isinstance(tags, dict):
+        return [
+            (str(row["Key"]), str(row["Value"])) if isinstance(row, dict) else (str(key), str(row))
+            for key, row in tags.items()
+        ]
+    return [(str(row["Key"]), str(row["Value"])) for row in tags]
+
+
+def _certificates() -> None:
+    """Renewing an uploaded certificate leaves its tags."""
+    from moto.acm.models import AWSCertificateManagerBackend as Backend
+
+    real = Backend.import_certificate
+
+    def keeping(self: Any, *args: Any, **kwargs: Any) -> str:
+        arn = kwargs.get("arn") or (args[3] if len(args) > 3 else None)
+        old = copy.copy(self._certificates[arn].tags) if arn in self._certificates else None
+        made = real(self, *args, **kwargs)
+        if old is not None:
+            self._certificates[made].tags = old
+        return made
+
+    _put(Backend, "import_certificate", keeping)
+
+
+def _databases() -> None:
+    from moto.core.responses import ActionResult
+    from moto.rds import models
+    from moto.rds.responses import RDSResponse
+
+    change_group = models.RDSBackend.modify_db_subnet_group
+
+    def keep_group(self: Any, subnet_name: str, *args: Any, **kwargs: Any) -> Any:
+        # moto forgets a subnet group that was changed.
+        group = change_group(self, subnet_name, *args, **kwargs)
+        self.subnet_groups[subnet_name] = group
+        return group
+
+    make = models.DBInstance.__init__
+
+    def with_own_id(self: Any, *args: Any, **kwargs: Any) -> None:
+        # moto gives the same resource id to every database.
+        make(self, *args, **kwargs)
+        self.dbi_resource_id = f"db-{uuid.uuid4().hex[:26].upper()}"
+
+    def reset(self: Any) -> ActionResult:
+        name = self.params.get("DBParameterGroupName")
+        group = self.backend.db_parameter_groups[name]
+        if self.params.get("ResetAllParameters"):
+            group.parameters.clear()
+        for parameter in self.params.get("Parameters", []):
+            group.parameters.pop(parameter.original_dict()["ParameterName"], None)
+        return ActionResult({"DBParameterGroupName": name})
+
+    _put(models.RDSBackend, "modify_db_subnet_group", keep_group)
+    _put(models.DBInstance, "__init__", with_own_id)
+    _put(RDSResponse, "reset_db_parameter_group", reset)
+
+
+def _caches() -> None:
+    from moto.core.responses import ActionResult
+    from moto.elasticache.exceptions import CacheSubnetGroupNotFound
+    from moto.elasticache.models import CacheSubnetGroup, ElastiCacheBackend, ReplicationGroup
+    from moto.elasticache.responses import ElastiCacheResponse
+
+    def group(self: Any) -> CacheSubnetGroup:
+        name = self._get_param("CacheSubnetGroupName")
+        found: CacheSubnetGroup | None = self.elasticache_backend.cache_subnet_groups.get(name)
+        if found is None:
+            raise CacheSubnetGroupNotFound(name)
+        return found
+
+    def modify(self: Any) -> ActionResult:
+        old, backend = group(self), self.elasticache_backend
+        new = CacheSubnetGroup(
+            backend.account_id,
+            backend.region_name,
+            old.cache_subnet_group_name,
+            self._get_param("CacheSubnetGroupDescription") or old.cache_subnet_group_description,
+            self._get_param("SubnetIds") or old.subnet_ids,
+            old.tags,
+        )
+        backend.cache_subnet_groups[new.cache_subnet_group_name] = new
+        return ActionResult({"CacheSubnetGroup": new})
+
+    def delete(self: Any) -> ActionResult:
+        del self.elasticache_backend.cache_subnet_groups[group(self).cache_subnet_group_name]
+        return ActionResult({})
+
+    make, remove = ReplicationGroup.__init__, ElastiCacheBackend.delete_replication_group
+
+    def with_nodes(self: Any, *args: Any, **kwargs: Any) -> None:
+        # moto counts replicas of node groups only.
+        if kwargs.get("num_cache_clusters") and not kwargs.get("replicas_per_node_group"):
+            kwargs["replicas_per_node_group"] = kwargs["num_cache_clusters"] - 1
+        make(self, *args, **kwargs)
+
+    def until_gone(self: Any, replication_group_id: str, *args: Any, **kwargs: Any) -> Any:
+        # moto leaves it in the state `deleting` for ever.
+        found = remove(self, replication_group_id, *args, **kwargs)
+        del self.replication_groups[replication_group_id]
+        return found
+
+    def resize(self: Any) -> ActionResult:
+        name, count = self._get_param("ReplicationGroupId"), self._get_int_param("NewReplicaCount")
+        found = self.elasticache_backend.describe_replication_groups(replication_group_id=name)[0]
+        for nodes in found.node_groups:
+            members = nodes["node_group_members"]
+            while len(members) <= count:
+                id_ = f"{name}-{len(members) + 1:03}"
+                members.append({**members[0], "cache_cluster_id": id_, "current_role": "replica"})
+            del members[count + 1 :]
+        found.member_clusters = [
+            row["cache_cluster_id"] for nodes in found.node_groups for row in nodes["node_group_members"]
+        ]
+        return ActionResult({"ReplicationGroup": found})
+
+    _put(ReplicationGroup, "__init__", with_nodes)
+    _put(ElastiCacheBackend, "delete_replication_group", until_gone)
+    _put(ElastiCacheResponse, "modify_cache_subnet_group", modify)
+    _put(ElastiCacheResponse, "delete_cache_subnet_group", delete)
+    _put(ElastiCacheResponse, "increase_replica_count", resize)
+    _put(ElastiCacheResponse, "decrease_replica_count", resize)
