@@ -12,8 +12,6 @@ import rehost.providers.sandbox.hcloud_api as package
 
 SPEC = Path(__file__).parents[4] / "shared" / "specs" / "hcloud-openapi.json"
 CHANGED = {
-    "POST /servers": {"datacenter"},
-    "POST /primary_ips": {"datacenter"},
     "POST /load_balancers": {"public_net"},
 }
 """Fields that came or went since the description was written."""

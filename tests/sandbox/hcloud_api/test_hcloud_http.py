@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -156,6 +157,41 @@ def test_a_new_project_has_limits(make_api: Any) -> None:
     error = response.get_json()["error"]
     assert (response.status_code, error["code"]) == (403, "resource_limit_exceeded")
     assert error["details"] == {"limits": [{"name": "placement_group_limit"}]}
+
+
+def test_a_limit_is_seen_before_anything_is_made(make_api: Any) -> None:
+    api = make_api(limits={"primary_ips": 3})
+    api.server("a")
+    order = {"name": "b", "server_type": "cx23", "image": "debian-12"}
+    assert api.refused("POST", "/servers", order) == (403, "resource_limit_exceeded")
+    edge = {"name": "edge", "load_balancer_type": "lb11", "location": "fsn1"}
+    assert api.refused("POST", "/load_balancers", edge) == (403, "resource_limit_exceeded")
+    assert [len(api.get(f"/{kind}")[kind]) for kind in ("servers", "load_balancers", "primary_ips")] == [1, 0, 2]
+    api.server("b", public_net={"enable_ipv6": False})
+
+
+def test_fields_that_nobody_knows_are_left_out(api: Any) -> None:
+    body = {
+        "name": "edge",
+        "load_balancer_type": "lb11",
+        "location": "fsn1",
+        "algorithm": {"type": "round_robin", "x": 1},
+    }
+    services = [{"protocol": "http", "color": "red", "http": {"more": 1}}]
+    shown = api.post("/load_balancers", {**body, "services": services})["load_balancer"]
+    assert shown["algorithm"] == {"type": "round_robin"}
+    assert "color" not in shown["services"][0]
+    assert "more" not in shown["services"][0]["http"]
+
+
+def test_many_at_once_get_one_name_once(make_api: Any) -> None:
+    api = make_api()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.raw("POST", "/placement_groups", GROUP).status_code, range(40)))
+        names = [f"group-{number}" for number in range(40)]
+        made = list(pool.map(lambda name: api.post("/placement_groups", {**GROUP, "name": name}), names))
+    assert sorted(answers) == [201] + [409] * 39
+    assert len({row["placement_group"]["id"] for row in made}) == 40
 
 
 def test_actions_progress_and_can_be_read_together_and_by_kind(api: Any) -> None:

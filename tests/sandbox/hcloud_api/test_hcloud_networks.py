@@ -179,6 +179,16 @@ def test_rules_are_kept_as_the_api_writes_them(api: Any) -> None:
     assert api.fields("POST", f"/firewalls/{made['firewall']['id']}/actions/set_rules", too_many) == {"rules"}
 
 
+def test_rules_that_could_not_be_set_are_put_back(api: Any) -> None:
+    firewall = api.done("/firewalls", {"name": "web", "rules": [RULE]})["firewall"]
+    api.app.behaviour.fail.append({"command": "set_firewall_rules"})
+    path = f"/firewalls/{firewall['id']}"
+    actions = api.post(f"{path}/actions/set_rules", {"rules": []})["actions"]
+    api.settle()
+    assert api.get(f"/actions/{actions[0]['id']}")["action"]["status"] == "error"
+    assert api.get(path)["firewall"]["rules"] == firewall["rules"]
+
+
 def test_firewalls_stand_before_servers_by_name_and_by_label(api: Any) -> None:
     server = api.server(labels={"role": "web"})["id"]
     row = {"type": "server", "server": {"id": server}}
@@ -201,6 +211,7 @@ def test_firewalls_stand_before_servers_by_name_and_by_label(api: Any) -> None:
     strange = {"name": "x", "apply_to": [{**row, "server": {"id": 1}}]}
     assert api.refused("POST", "/firewalls", strange) == (422, "firewall_resource_not_found")
     assert api.refused("POST", "/firewalls", {"name": "x", "apply_to": [row, row]})[1] == "server_already_added"
+    assert [row["name"] for row in api.get("/firewalls")["firewalls"]] == ["web"]
     api.post(remove, {"remove_from": [row]})
     assert api.refused("DELETE", path) == (422, "resource_in_use")
     api.settle()

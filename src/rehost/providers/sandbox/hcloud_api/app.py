@@ -132,8 +132,7 @@ class HcloudApi:
             self.calls[operation.name] = self.calls.get(operation.name, 0) + 1
             if request.method != "GET" and token in self._read_only:
                 raise ApiError(403, "forbidden", "the token is only allowed to perform GET requests")
-            call = Call(project, _body(request), MultiDict(request.args))
-            bodies.check(operation.name, call.body)
+            call = Call(project, bodies.checked(operation.name, _body(request)), MultiDict(request.args))
             project.settle()
             status, answer = operation.handler(call, **values)
             if call.links:

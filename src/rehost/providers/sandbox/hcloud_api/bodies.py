@@ -22,6 +22,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
     "ref": (str, int),
 }
+_GONE = "gone"
 _WORDS = {"ref": "string or integer"}
 
 
@@ -39,7 +40,9 @@ class _Shape:
 
     def problems(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
         """Every fault of a value, by field."""
-        if value is None:
+        if self.word == _GONE:
+            yield path, "is no longer supported, use location"
+        elif value is None:
             if not self.nullable:
                 yield path, "must not be null"
         elif self.word == "list":
@@ -51,8 +54,15 @@ class _Shape:
         elif isinstance(value, dict):
             yield from self._in_object(value, path)
         else:
-            size: float = len(value) if isinstance(value, str) else value  # type: ignore[assignment]
-            yield from self._bounds(size, path)
+            yield from self._bounds(_size(value), path)
+
+    def known(self, value: Any) -> Any:
+        """A value without the fields of objects that are not described."""
+        if isinstance(value, list) and self.item is not None:
+            return [self.item.known(item) for item in value]
+        if isinstance(value, dict) and self.fields:
+            return {name: self.fields[name][1].known(item) for name, item in value.items() if name in self.fields}
+        return value
 
     def _bounds(self, size: float, path: str) -> Iterator[tuple[str, str]]:
         if self.low is not None and size < self.low:
@@ -80,6 +90,10 @@ class _Shape:
                 yield from shape.problems(given, inside)
 
 
+def _size(value: Any) -> float:
+    return len(value) if isinstance(value, str) else value
+
+
 def _shape(rule: Any, parts: Mapping[str, Any]) -> _Shape:
     if isinstance(rule, list):
         low, _, high = (rule[1] if len(rule) > 1 else "..").partition("..")
@@ -96,7 +110,7 @@ def _shape(rule: Any, parts: Mapping[str, Any]) -> _Shape:
     match = _SIMPLE.match(rule)
     assert match is not None, rule
     word, null = match["word"], bool(match["null"])
-    if word not in _TYPES:
+    if word not in _TYPES and word != _GONE:
         return _Shape("string", null, choices=tuple(word.split("|")))
     return _Shape(word, null, _number(match["low"]), _number(match["high"]))
 
@@ -111,13 +125,17 @@ def _shapes() -> Mapping[str, _Shape]:
     return {name: _shape(rule, data["parts"]) for name, rule in data["requests"].items()}
 
 
-def check(operation: str, body: Record) -> None:
-    """Check the body of an operation (`POST /servers/{id}/actions/attach_iso`). Raises ApiError 422 with every
-    field at fault."""
+def checked(operation: str, body: Record) -> Record:
+    """The body of an operation (`POST /servers/{id}/actions/attach_iso`) without fields that nobody knows. Raises
+    ApiError 422 with every field at fault."""
     shape = _shapes().get(operation)
-    problems = list(shape.problems(body, "")) if shape else []
+    if shape is None:
+        return {}
+    problems = list(shape.problems(body, ""))
     if problems:
         raise invalid_fields(problems)
+    known: Record = shape.known(body)
+    return known
 
 
 def operations() -> frozenset[str]:

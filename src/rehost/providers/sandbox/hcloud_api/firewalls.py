@@ -40,11 +40,12 @@ FIREWALLS = Kind("firewalls", "firewall", _view)
 def standing_before(project: Project, server: Record) -> list[Record]:
     """The firewalls of a server as it shows them."""
     rows: list[Record] = []
+    reachable = server["_ipv4"] or server["_ipv6"]
     for id_, firewall in project.all("firewalls").items():
         if server["id"] in firewall["_servers"]:
             pending = server["id"] in firewall["_pending"]
             rows.append({"id": id_, "status": "pending" if pending else "applied"})
-        elif any(labels.selector(text)(server["labels"]) for text in firewall["_selectors"]):
+        elif reachable and any(labels.selector(text)(server["labels"]) for text in firewall["_selectors"]):
             rows.append({"id": id_, "status": "applied"})
     return rows
 
@@ -158,7 +159,8 @@ def forget_server(project: Project, server: int) -> None:
         firewall_removed(project, id_, server)
 
 
-def _apply_rows(project: Project, firewall: Record, rows: list[Record], status: int) -> list[Record]:
+def _checked(project: Project, firewall: Record, rows: list[Record], status: int) -> list[tuple[Record, Any]]:
+    """What a firewall is to be put before, checked as a whole. Raises ApiError."""
     wanted = list(_wanted(project, rows, status))
     names = [str(named["id"]) if row["type"] == "server" else named for row, named in wanted]
     if len(set(names)) != len(names):
@@ -170,19 +172,29 @@ def _apply_rows(project: Project, firewall: Record, rows: list[Record], status: 
             check_room(project, named)
         elif named in firewall["_selectors"]:
             raise refused("firewall_already_applied", "firewall is already applied to the label selector")
+    return wanted
+
+
+def _apply_to(project: Project, firewall: Record, wanted: list[tuple[Record, Any]]) -> list[Record]:
     actions = []
     for row, named in wanted:
         if row["type"] == "server":
             actions.append(project.shown(put_before(project, firewall, named)))
-        else:
-            firewall["_selectors"].append(named)
-            actions.append(project.shown(project.act("apply_firewall", [("firewall", firewall["id"])])))
+            continue
+        firewall["_selectors"].append(named)
+        failed = ("selector_removed", {"firewall": firewall["id"], "selector": named})
+        actions.append(
+            project.shown(project.act("apply_firewall", [("firewall", firewall["id"])], failed=[failed]))
+        )
     return actions
 
 
-def _set(project: Project, firewall: Record) -> list[Record]:
-    owner = [("firewall", firewall["id"])]
-    actions = [project.act("set_firewall_rules", owner, locks=[("firewalls", firewall["id"])])]
+def _set(project: Project, firewall: Record, rules: list[Record]) -> list[Record]:
+    owner, before = [("firewall", firewall["id"])], firewall["rules"]
+    firewall["rules"] = rules
+    failed = ("update", {"kind": "firewalls", "id": firewall["id"], "values": {"rules": before}})
+    locks = [("firewalls", firewall["id"])]
+    actions = [project.act("set_firewall_rules", owner, failed=[failed], locks=locks)]
     for server in firewall["_servers"]:
         actions.append(project.act("apply_firewall", [*owner, ("server", server)]))
     return [project.shown(action) for action in actions]
@@ -193,24 +205,17 @@ def _add(call: Call) -> Answer:
     record: Record = {
         "name": body["name"],
         "labels": labels.checked(body.get("labels")),
-        "rules": _rules(body.get("rules") or []),
+        "rules": [],
         "_servers": [],
         "_selectors": [],
         "_pending": [],
     }
-    rows = body.get("apply_to") or []
-    # Everything that can be refused is refused before the firewall is there.
-    _apply_rows_check(project, rows)
+    rules = _rules(body.get("rules") or [])
+    wanted = _checked(project, record, body.get("apply_to") or [], 422)
     made = project.add("firewalls", record)
-    actions = _set(project, made) if made["rules"] else []
-    actions += _apply_rows(project, made, rows, 422)
+    actions = _set(project, made, rules) if rules else []
+    actions += _apply_to(project, made, wanted)
     return 201, {"firewall": _view(project, made), "actions": actions}
-
-
-def _apply_rows_check(project: Project, rows: list[Record]) -> None:
-    for row, named in _wanted(project, rows, 422):
-        if row["type"] == "server":
-            check_room(project, named)
 
 
 def _change(call: Call, id: int) -> Answer:
@@ -232,13 +237,13 @@ def _delete(call: Call, id: int) -> Answer:
 def _set_rules(call: Call, id: int) -> Answer:
     firewall = call.project.get("firewalls", id)
     call.project.free("firewalls", id, "conflict")
-    firewall["rules"] = _rules(call.body["rules"])
-    return 201, {"actions": _set(call.project, firewall)}
+    return 201, {"actions": _set(call.project, firewall, _rules(call.body["rules"]))}
 
 
 def _apply(call: Call, id: int) -> Answer:
     firewall = call.project.get("firewalls", id)
-    return 201, {"actions": _apply_rows(call.project, firewall, call.body["apply_to"], 404)}
+    wanted = _checked(call.project, firewall, call.body["apply_to"], 404)
+    return 201, {"actions": _apply_to(call.project, firewall, wanted)}
 
 
 def _remove(call: Call, id: int) -> Answer:

@@ -212,6 +212,7 @@ def _addresses(project: Project, body: Record, place: str) -> dict[str, int | No
     for family in _FAMILIES:
         id_ = asked.get(family)
         given[family] = primary_ips.usable(project, id_, family, place)["id"] if id_ is not None else None
+    project.room("primary_ips", list(given.values()).count(None))
     return given
 
 

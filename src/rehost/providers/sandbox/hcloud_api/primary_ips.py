@@ -106,8 +106,6 @@ def _start(project: Project, record: Record, server_id: int) -> Record:
 
 def _add(call: Call) -> Answer:
     project, body = call.project, call.body
-    if "datacenter" in body:
-        raise invalid("datacenter", "is no longer supported, use location")
     assignee = body.get("assignee_id")
     if (assignee is None) == (body.get("location") is None):
         raise invalid("location", "exactly one of location and assignee_id is needed")

@@ -93,8 +93,6 @@ class _Order:
     """A request for a server, checked as a whole before anything is made."""
 
     def __init__(self, project: Project, body: Record) -> None:
-        if "datacenter" in body:
-            raise invalid("datacenter", "is no longer supported, use location")
         self.project, self.body = project, body
         self.name = checked_name(body["name"])
         if len((body.get("user_data") or "").encode()) > catalog.limit("user_data_bytes"):
@@ -125,6 +123,7 @@ class _Order:
                 self.addresses[family] = primary_ips.usable(self.project, given, family, self.place)["id"]
             elif asked.get(f"enable_{family}") is not False:
                 self.addresses[family] = None
+        self.project.room("primary_ips", list(self.addresses.values()).count(None))
 
     def _networks(self) -> None:
         ids = self.body.get("networks") or []

@@ -106,15 +106,19 @@ class Project:
     def add(self, kind: str, record: Record, *, unique: bool = True) -> Record:
         """Make a record with an id of its own. Raises ApiError 409 for a name that is taken and 403 when the
         project may have no more."""
-        limit = self.behaviour.limits.get(kind)
-        if limit is not None and len(self.all(kind)) >= limit:
-            raise limited(f"{_word(kind).replace(' ', '_')}_limit", f"{_word(kind)} limit exceeded")
+        self.room(kind)
         id_ = self.take_id()
         if unique:
             self._claim(kind, record.get("name"), id_)
         made = {"id": id_, "created": self.stamp(), "_born": self.clock(), **record}
         self.all(kind)[id_] = made
         return made
+
+    def room(self, kind: str, more: int = 1) -> None:
+        """Raise ApiError 403 when the project may not have so many more of a kind."""
+        limit = self.behaviour.limits.get(kind)
+        if limit is not None and len(self.all(kind)) + more > limit:
+            raise limited(f"{_word(kind).replace(' ', '_')}_limit", f"{_word(kind)} limit exceeded")
 
     def _claim(self, kind: str, name: Any, id_: int) -> None:
         if not isinstance(name, str) or not name.strip():
