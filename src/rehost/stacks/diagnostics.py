@@ -111,7 +111,6 @@ TITLES = {
     "ssh-keys": "A target puts fewer SSH keys on a server",
     "subnets": "There are more subnets than a target allows",
     "tag": "A YAML tag is not known",
-    "target": "There is no such target",
     "too-deep": "The file is nested too deeply",
     "too-large": "The file is too large",
     "too-much": "The file grows out of bounds",

@@ -29,7 +29,7 @@ class Target(Component):
     name: str = ""
     """The key under `targets`, filled in by the stack."""
     provider: str
-    """Whose cloud it is: see `rehost providers`."""
+    """Whose cloud it is."""
     region: str = Field("", examples=["eu-central-1"])
     """The provider's own name of the region or location."""
 
