@@ -115,7 +115,8 @@ def test_changes_of_services_run_side_by_side_and_fail_alone(api: Any) -> None:
     api.settle()
     assert [row["listen_port"] for row in api.get(path)["load_balancer"]["services"]] == [8002]
     api.post(f"{path}/actions/change_type", {"load_balancer_type": "lb21"})
-    assert api.refused("POST", f"{path}/actions/add_service", {"protocol": "http"}) == (423, "locked")
+    assert api.refused("POST", f"{path}/actions/enable_public_interface") == (423, "locked")
+    api.post(f"{path}/actions/add_service", {"protocol": "http"})
 
 
 def test_load_balancers_are_placed_and_take_addresses(api: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -119,13 +120,14 @@ class HcloudApi:
         return response(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
-        headers: dict[str, str] = {}
+        headers = {"X-Correlation-Id": secrets.token_hex(8)}
         try:
             token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             project = self._projects.get(token)
             if project is None:
                 raise ApiError(401, "unauthorized", "the token you have provided is invalid")
-            allowed, headers = self._limit(project)
+            allowed, limits = self._limit(project)
+            headers |= limits
             if not allowed:
                 raise ApiError(429, "rate_limit_exceeded", "limit of requests per hour reached")
             operation, values = _router().find(request.method, _path(request))

@@ -1,6 +1,6 @@
 """Actions of load balancers: services, targets, network, public interface, algorithm, type, protection, reverse
-DNS. Those that change services and targets may run side by side; those that change interfaces or the type keep
-others away."""
+DNS. Those that change interfaces or the type keep each other away; services and new targets may come meanwhile, as
+clients that make everything at once rely on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from rehost.providers.sandbox.hcloud_api.store import Effect, Project, effect
 
 
 def _balancer(call: Call, id: int) -> Record:
-    balancer = call.project.get("load_balancers", id)
+    return call.project.get("load_balancers", id)
+
+
+def _free(call: Call, id: int) -> Record:
     call.project.free("load_balancers", id)
-    return balancer
+    return _balancer(call, id)
 
 
 def _answer(call: Call, command: str, id: int, *effects: Effect, lock: bool = False) -> Answer:
@@ -81,7 +84,7 @@ def _add_target(call: Call, id: int) -> Answer:
 
 
 def _remove_target(call: Call, id: int) -> Answer:
-    balancer = _balancer(call, id)
+    balancer = _free(call, id)
     gone = same(balancer, call.body)
     if gone is None:
         raise ApiError(404, "load_balancer_target_not_found", "the target does not exist")
@@ -89,7 +92,7 @@ def _remove_target(call: Call, id: int) -> Answer:
 
 
 def _attach(call: Call, id: int) -> Answer:
-    project, balancer, body = call.project, _balancer(call, id), call.body
+    project, balancer, body = call.project, _free(call, id), call.body
     network = project.get("networks", body["network"])
     if balancer["private_net"]:
         raise refused("load_balancer_already_attached", "the load balancer is already attached to a network")
@@ -104,7 +107,7 @@ def _attach(call: Call, id: int) -> Answer:
 
 
 def _detach(call: Call, id: int) -> Answer:
-    project, balancer, network = call.project, _balancer(call, id), call.body["network"]
+    project, balancer, network = call.project, _free(call, id), call.body["network"]
     if any_of(balancer["private_net"], network=network) is None:
         raise invalid("network", "the load balancer is not attached to the network")
     if not balancer["_public"]:
@@ -116,13 +119,13 @@ def _detach(call: Call, id: int) -> Answer:
 
 
 def _enable_public(call: Call, id: int) -> Answer:
-    _balancer(call, id)
+    _free(call, id)
     change = ("update", {"values": {"_public": True}})
     return _answer(call, "enable_public_interface", id, change, lock=True)
 
 
 def _disable_public(call: Call, id: int) -> Answer:
-    balancer = _balancer(call, id)
+    balancer = _free(call, id)
     if not balancer["private_net"]:
         raise refused("load_balancer_not_attached_to_network", "the load balancer is not attached to a network")
     for row in balancer["targets"]:
@@ -140,7 +143,7 @@ def _change_algorithm(call: Call, id: int) -> Answer:
 
 
 def _change_type(call: Call, id: int) -> Answer:
-    balancer, type_ = _balancer(call, id), catalog.load_balancer_type(call.body["load_balancer_type"])
+    balancer, type_ = _free(call, id), catalog.load_balancer_type(call.body["load_balancer_type"])
     if type_["name"] == balancer["load_balancer_type"]:
         raise refused("invalid_load_balancer_type", "the load balancer has this type already")
     try:

@@ -73,7 +73,7 @@ def _subnet(network: Record, body: Record) -> Record:
     if any(_covers(route, inside) for route in network["routes"]):
         raise invalid("ip_range", "overlaps with the destination of a route")
     return {
-        "type": "cloud" if body["type"] == "server" else body["type"],
+        "type": body["type"],
         "ip_range": str(inside),
         "network_zone": body["network_zone"],
         "gateway": str(whole[1]),
@@ -159,7 +159,7 @@ def allocate(
     usable = [
         IPv4Network(subnet["ip_range"])
         for subnet in network["subnets"]
-        if subnet["network_zone"] == zone and subnet["type"] == "cloud"
+        if subnet["network_zone"] == zone and subnet["type"] != "vswitch"
     ]
     if ip_range:
         usable = [subnet for subnet in usable if str(subnet) == ip_range]

@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from rehost.providers.sandbox.hcloud_api import addresses, catalog, groups, images, labels
-from rehost.providers.sandbox.hcloud_api.errors import ApiError, Record, invalid, limited, protected, refused
+from rehost.providers.sandbox.hcloud_api.errors import Record, invalid, limited, protected, refused
 from rehost.providers.sandbox.hcloud_api.resources import Answer, Call, Handler
 from rehost.providers.sandbox.hcloud_api.servers import SERVERS, off, password, ready
 from rehost.providers.sandbox.hcloud_api.store import Effect, Project, effect
@@ -157,9 +157,7 @@ def _set(call: Call, command: str, id: int, values: Record) -> Record:
 
 
 def _enable_rescue(call: Call, id: int) -> Answer:
-    server = ready(call.project, id)
-    if server["rescue_enabled"]:
-        raise ApiError(409, "conflict", "rescue system is already enabled")
+    ready(call.project, id)
     keys = [groups.key(call.project, key) for key in call.body.get("ssh_keys") or []]
     project, mark = call.project, secrets.token_hex(4)
     values = {"rescue_enabled": True, "_rescue": mark}
@@ -199,7 +197,8 @@ def _attach_iso(call: Call, id: int) -> Answer:
 
 
 def _detach_iso(call: Call, id: int) -> Answer:
-    ready(call.project, id)
+    if ready(call.project, id)["iso"] is None:
+        return 201, {"action": call.project.at_once("detach_iso", [("server", id)])}
     return 201, {"action": _set(call, "detach_iso", id, {"iso": None})}
 
 
@@ -207,7 +206,7 @@ def _console(call: Call, id: int) -> Answer:
     ready(call.project, id)
     token = secrets.token_hex(16)
     return 201, {
-        "action": call.project.shown(call.project.act("request_console", [("server", id)])),
+        "action": call.project.at_once("request_console", [("server", id)]),
         "wss_url": f"wss://console.hetzner.cloud/?server_id={id}&token={token}",
         "password": secrets.token_hex(16),
     }

@@ -169,6 +169,12 @@ class Project:
         names = [f"{kind}:{owner}" for kind, owner in locks]
         return self._begin(self.take_id(), command, seconds, resources, effects, failed, names, after)
 
+    def at_once(self, command: str, resources: Sequence[tuple[str, int]]) -> Record:
+        """An action that is over already, as the API shows it."""
+        action = self._begin(self.take_id(), command, 0.0, resources, (), (), [], None)
+        self.settle()
+        return self.shown(action)
+
     def later(self, effects: Iterable[Effect], after: Record, seconds: float | None = None) -> None:
         """What happens by itself some time after an action. The API does not show it: its id is negative."""
         self.unseen += 1
