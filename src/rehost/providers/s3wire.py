@@ -30,6 +30,7 @@ TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as lost."""
 UNSIGNED = "UNSIGNED-PAYLOAD"
 _LONGEST_LINE = 65536
+_TOGETHER = 16384
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _LOST = (OSError, http.client.HTTPException)
 
@@ -43,7 +44,7 @@ class Link:
         self._socket = connection.sock
         self._file = self._socket.makefile("rb", CHUNK)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send bytes."""
         self._socket.sendall(data)
 
@@ -231,7 +232,10 @@ class Wire:
     ) -> tuple[int, dict[str, str], bool]:
         """Status and headers of the answer, and whether the request was sent to its end."""
         if isinstance(body, bytes):
-            link.send(head + body)
+            # One packet for a small object; no second copy of a large one.
+            link.send(head + body[:_TOGETHER])
+            if len(body) > _TOGETHER:
+                link.send(memoryview(body)[_TOGETHER:])
             return (*link.head(), True)
         link.send(head)
         for piece in body:
