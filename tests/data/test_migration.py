@@ -351,6 +351,10 @@ def test_a_check_that_fails_leaves_the_move_unproven(
     assert caught.value.exit_code == 5
     assert said in caught.value.why
     assert platform.record()["outcome"] == "unproven"
+    with pytest.raises(Unproven):
+        platform.migrate()
+    again = platform.record()
+    assert (again["run"], again["buckets"]["site"]["read_back"]) == (2, 0), "the data is proven already"
 
 
 def test_a_side_that_does_not_answer_is_said_to(tmp_path: Path, web: Callable[[int, str], int]) -> None:

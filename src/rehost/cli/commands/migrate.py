@@ -88,7 +88,7 @@ def command(
                 Migration(move, until).run()
         except RehostError:
             if format_ == "text" and move.record:
-                show(RecordView(move.record, str(move.folder / records.NAME)))
+                show(RecordView(move.record, str(move.folder / records.NAME), error=False))
             raise
     finally:
         old.close()

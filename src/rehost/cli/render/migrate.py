@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,8 +18,8 @@ from rehost.cli.render.console import console
 from rehost.cli.render.events import json_event, reporting
 from rehost.cli.render.plan import PlanView, plan_dict, plan_markdown
 from rehost.cli.render.units import count, duration, size
-from rehost.stacks.engine.events import Emit, Ended, Event
-from rehost.stacks.migrate.events import Found, Migrated, PhaseBegan, PhaseEnded, Progress
+from rehost.stacks.engine.events import Began, Emit, Ended, Event, Note
+from rehost.stacks.migrate.events import Found, PhaseBegan, PhaseEnded, Progress
 from rehost.stacks.migrate.preview import Preview
 
 LINE_S = 5.0
@@ -36,16 +36,18 @@ def watching(format_: str) -> Iterator[Emit]:
     if format_ == "json":
         yield json_event
         return
-    with reporting(format_) as engine, _Screen(console(stderr=True), engine) as screen:
+    with _Screen(console(stderr=True)) as screen:
         yield screen
 
 
 class _Screen:
     """Lines for phases and findings; progress as a live line in a terminal, as a line now and then elsewhere."""
 
-    def __init__(self, out: Console, engine: Emit) -> None:
+    def __init__(self, out: Console) -> None:
         self._out = out
-        self._engine = engine
+        # The engine's own view, while it works.
+        self._engine: Emit | None = None
+        self._view_of_engine = ExitStack()
         self._last = time.monotonic()
         self._found: dict[tuple[str, str], int] = {}
         self._progress: Progress | None = None
@@ -55,6 +57,7 @@ class _Screen:
         return self
 
     def __exit__(self, *problem: object) -> None:
+        self._view_of_engine.close()
         self._end_live()
 
     def __call__(self, event: Event) -> None:
@@ -73,12 +76,17 @@ class _Screen:
                 self._show(event)
             case Found():
                 self._tell(event)
+            case Began():
+                self._engine = self._view_of_engine.enter_context(reporting("text"))
+                self._engine(event)
             case Ended():
+                self._view_of_engine.close()
+                self._engine = None
                 steps = ", ".join(f"{number} {action}" for action, number in event.counts.items())
                 self._out.print(Text(f"    {steps or 'nothing to do'}", style="dim"))
-            case Migrated():
-                pass
-            case _:
+            case Note() if self._engine is None:
+                self._out.print(Text(f"    {event.text}", style="cyan"), soft_wrap=True)
+            case _ if self._engine is not None:
                 self._engine(event)
 
     def _show(self, event: Progress) -> None:
@@ -97,7 +105,7 @@ class _Screen:
         line = Table.grid(padding=(0, 1))
         event = self._progress
         if event is not None:
-            bar = ProgressBar(total=max(1, event.of_bytes), completed=event.bytes, width=24)
+            bar = ProgressBar(total=max(1, event.of_bytes), completed=event.bytes, width=16)
             line.add_row(Text(f"    {event.bucket}"), bar, Text(_far(event), style="dim"))
         return line
 
@@ -118,8 +126,8 @@ class _Screen:
 
 def _far(event: Progress) -> str:
     left = f", {duration(event.eta_s)} left" if event.eta_s is not None else ""
-    objects = f"{event.objects:,} of {count(event.of_objects, 'object')}"
-    return f"{objects}, {size(event.bytes)} of {size(event.of_bytes)}, {size(event.rate)}/s{left}"
+    objects = f"{event.objects:,}/{event.of_objects:,}"
+    return f"{objects}, {size(event.bytes)}/{size(event.of_bytes)}, {size(event.rate)}/s{left}"
 
 
 class PreviewView:
@@ -220,8 +228,8 @@ def _todo_markdown(rows: list[dict[str, str]]) -> list[str]:
 class RecordView:
     """What a move did and where it stands; what is left to do comes last."""
 
-    def __init__(self, record: Mapping[str, Any], where: str, running: bool = False) -> None:
-        self._record, self._where, self._running = record, where, running
+    def __init__(self, record: Mapping[str, Any], where: str, running: bool = False, error: bool = True) -> None:
+        self._record, self._where, self._running, self._error = record, where, running, error
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         record = self._record
@@ -239,13 +247,13 @@ class RecordView:
             yield Text("\nchecks", style="bold")
             for row in record["checks"]:
                 mark, style = ("ok    ", "green") if row["ok"] else ("failed", "red")
-                yield Text.assemble(f"  {row['http']} at {row['at']}: ", (mark, style), f" {row['said']}")
+                yield Text.assemble("  ", (mark, style), f" {row['http']} at {row['at']}: {row['said']}")
         if record["differences"]:
             yield Text(f"\n{count(len(record['differences']), 'difference')}", style="bold red")
             for text in record["differences"][:SHOWN]:
                 yield _item(text)
         error = record.get("error")
-        if error:
+        if error and self._error:
             yield Text("\nwhat went wrong", style="bold")
             yield from (_item(error[name]) for name in ("summary", "why", "fix") if error[name])
         yield from _todo(record["remaining"])
@@ -307,12 +315,10 @@ def _bucket(name: str, bucket: Mapping[str, Any]) -> Iterator[Text]:
     if bucket["source_digest"]:
         there = f"{bucket['destination_objects']} objects, {bucket['destination_bytes']} bytes"
         yield Text(f"  at the destination: {there}")
-        yield Text(f"  sha256 sent      {bucket['source_digest']}", no_wrap=True, overflow="fold")
         same = bucket["source_digest"] == bucket["destination_digest"]
-        style = "green" if same else "red"
-        yield Text(
-            f"  sha256 read back {bucket['destination_digest']}", style=style, no_wrap=True, overflow="fold"
-        )
+        yield Text("  sha256 of all objects, as sent and as read back:")
+        yield Text(f"    {bucket['source_digest']}")
+        yield Text(f"    {bucket['destination_digest']}", style="green" if same else "red")
     for what, number in bucket["lost"].items():
         yield Text(f"  lost: {what} of {count(number, 'object')}: not kept by the destination", style="yellow")
 

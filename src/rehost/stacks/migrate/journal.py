@@ -12,8 +12,6 @@ from typing import Any
 from rehost.stacks.errors import RehostError
 
 Entry = dict[str, Any]
-ENDED = ("done", "unproven")
-"""Outcomes that end a move. After any other the next run goes on with it."""
 
 
 @dataclass
@@ -24,12 +22,14 @@ class Progressed:
     began: float = 0.0
     runs: int = 0
     outcome: str = ""
+    over: bool = False
+    """Whether the move has ended: it is proven, or data was found to differ. Otherwise the next run goes on."""
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
         """Whether there is a move to go on with."""
-        return bool(self.move) and self.outcome not in ENDED
+        return bool(self.move) and not self.over
 
 
 class MoveJournal:
@@ -101,7 +101,7 @@ def _apply(progress: Progressed, entry: Entry) -> None:
     match entry["kind"]:
         case "move":
             progress.move, progress.began = entry["move"], entry["at"]
-            progress.runs, progress.outcome = 0, ""
+            progress.runs, progress.outcome, progress.over = 0, "", False
             progress.done = {}
         case "run":
             progress.runs += 1
@@ -109,4 +109,4 @@ def _apply(progress: Progressed, entry: Entry) -> None:
         case "done":
             progress.done[entry["phase"]] = entry["facts"]
         case "ended":
-            progress.outcome = entry["outcome"]
+            progress.outcome, progress.over = entry["outcome"], entry["over"]

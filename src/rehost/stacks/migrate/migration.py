@@ -2,7 +2,8 @@
 
 The journal says what was begun and what was finished, `migration.json` what the phases of the last run found. A
 run after a kill or a failure belongs to the same move: finished phases are run again, which finds them done by
-looking. A move ends when it is proven, or found not to be; the next run then begins a new one.
+looking. A move ends when it is proven, or when data was found to differ; the next run then begins a new one, which
+trusts nothing that it has not read itself.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Migration:
             move.record["ended"] = record.utc(move.now)
             move.record["seconds"] = round(move.now - began, 3)
             self._save()
-            journal.append({"kind": "ended", "outcome": outcome, "at": move.now})
+            over = outcome == "done" or bool(move.record["differences"])
+            journal.append({"kind": "ended", "outcome": outcome, "over": over, "at": move.now})
             move.emit(Migrated(move.now, move.record))
         return move.record
 
