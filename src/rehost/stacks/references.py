@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
 from rehost.stacks.load import Loaded
+from rehost.stacks.load.build import FUTURE
 from rehost.stacks.load.environment import ENV
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.lower import REFERENCE
@@ -53,6 +54,8 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     """
     if loaded.tree is not None:
         for path, text in _texts(loaded.tree, ()):
+            if path[:1] and path[0] in FUTURE:
+                continue
             for address in references(text) if "$" in text else ():
                 if ENV.fullmatch(f"${{{address}}}"):
                     continue
@@ -91,6 +94,8 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
     if family == "env":
         why, fix = "names of variables have letters, digits and _", "write ${env.NAME} or ${env.NAME:-default}"
         yield Diagnostic("reference", f"${{{address}}} names no environment variable", why, fix, path)
+        return
+    if family in FUTURE and loaded.declared(family):
         return
     if family not in ATTRIBUTES:
         fix = did_you_mean(address if "." not in address else family, [*ATTRIBUTES, *WORDS])

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, ip_network
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.load import Loaded
+from rehost.stacks.load.build import FUTURE
 from rehost.stacks.model import Rule, Stack, Target
 from rehost.stacks.ports import Adapter
 from rehost.stacks.records import check_name, check_value
@@ -276,6 +277,8 @@ class _Checks:
 
     def _to(self, to: str, path: PathKey) -> Iterator[Diagnostic]:
         family, _, name = to.partition(".")
+        if family in FUTURE and self._known(family):
+            return
         if family != "servers":
             fix = f"did you mean 'servers.{to}'?" if to in self._known("servers") else "write servers.<name>"
             why = "`to` stands for the public addresses of a server group"

@@ -60,17 +60,25 @@ def _normal(tree: Placed, kind: Any) -> Placed:
     elif origin is dict and isinstance(value, dict) and get_args(kind)[1] is not Any:
         value = {k: _normal(v, shape.below(kind, k)) for k, v in value.items()}
     elif origin is tuple and isinstance(value, list):
-        value = [_normal(v, shape.below(kind, 0)) for v in value]
+        # An empty item is no rule of which nothing is asked: that would let everything in.
+        value = [v if v.value is None else _normal(v, shape.below(kind, 0)) for v in value]
     return replace(tree, value=value)
 
 
 def _refuse_future(tree: Placed, loaded: Loaded) -> None:
+    why = "ignoring it would leave a part of the platform behind"
     for key in tree.value:
         if key in FUTURE:
-            why, fix = "ignoring it would leave a part of the platform behind", "remove the key for now"
             span = tree.place((key,), key=True)
             summary = f"this version does not deploy {key} yet"
-            loaded.diagnostics.append(Diagnostic("not-yet", summary, why, fix, (key,), span))
+            loaded.diagnostics.append(Diagnostic("not-yet", summary, why, "remove the key for now", (key,), span))
+    checks = tree.child("checks")
+    for number, check in enumerate(checks.value if checks and isinstance(checks.value, list) else ()):
+        if check.child("sql") is not None:
+            path: PathKey = ("checks", number)
+            span = tree.place((*path, "sql"), key=True)
+            summary, why = "this version does not ask databases yet", "the check would not be made"
+            loaded.diagnostics.append(Diagnostic("not-yet", summary, why, "remove the check for now", path, span))
 
 
 def _rules(tree: Placed, loaded: Loaded) -> Placed:
@@ -128,6 +136,7 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
     kept: dict[PathKey, tuple[int, ...]] = {}
     loaded.kept = kept
     told = {found.path for found in loaded.diagnostics if found.path}
+    future = {found.path for found in loaded.diagnostics if found.code == "not-yet"}
     targets = data.get("targets")
     for name, target in targets.items() if isinstance(targets, dict) else ():
         if isinstance(target, dict) and "name" in target:
@@ -147,7 +156,8 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
             for found in error.errors(include_url=False):
                 current = _existing(data, tuple(step for step in found["loc"] if step != "[key]"))
                 path = loaded.address(tuple(step for step in found["loc"] if step != "[key]"))
-                if path not in told and not any(known[: len(path)] == path for known in left_out):
+                known = path in told or any(path[: len(part)] == part for part in future)
+                if not known and not any(part[: len(path)] == path for part in left_out):
                     loaded.diagnostics.append(_told(found, path, loaded))
                 left_out.add(path)
                 missing = found["type"] == "missing" and len(current) == len(found["loc"]) - 1

@@ -65,7 +65,8 @@ def about(path: PathKey) -> tuple[str, str]:
     if field and not field.examples and path and shape.below(shape.at(path[:-1]), path[-1]) is bool:
         example = "true"
     meaning = meaning.removesuffix(".")
-    return f"{path[-1]} means: {meaning[:1].lower()}{meaning[1:]}" if meaning else "", _written(example)
+    subject = "an item here" if isinstance(path[-1], int) else str(path[-1])
+    return f"{subject} means: {meaning[:1].lower()}{meaning[1:]}" if meaning else "", _written(example)
 
 
 def _range(path: PathKey) -> str:

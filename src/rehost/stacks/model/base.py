@@ -61,6 +61,9 @@ def show_size(size: int) -> str:
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
 """Lower-case letters, digits and dashes, at most 32, starting with a letter: fit for every provider."""
 
+SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_-]{0,62}[a-z0-9])?$")]
+"""As other names, and underscores: no provider sees it."""
+
 Bytes = Annotated[
     int,
     BeforeValidator(parse_size),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from rehost.stacks.model.base import Component, Name, complaint
+from rehost.stacks.model.base import Component, Name, SecretName, complaint
 from rehost.stacks.model.compute import Server, Volume
 from rehost.stacks.model.network import Firewall, Network
 from rehost.stacks.model.storage import Bucket
@@ -99,7 +99,7 @@ class Stack(Component):
     """Buckets by name."""
     dns: dict[Domain, tuple[Record, ...]] = Field(default_factory=dict)
     """Zones by domain name, each a list of records."""
-    secrets: dict[Name, Secret] = Field(default_factory=dict)
+    secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     """Secrets by name."""
     checks: tuple[Check, ...] = ()
     """What has to be true for the platform to be up."""
