@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from rehost.providers.sandbox.aws_api.app import AwsApi
@@ -67,6 +68,29 @@ def test_content_that_is_not_what_was_announced_is_refused(s3: Any) -> None:
     # A stream that is sent in chunks with its checksum behind it.
     s3.upload_fileobj(io.BytesIO(b"z" * (9 << 20)), "box", "large", ExtraArgs={"ChecksumAlgorithm": "SHA256"})
     assert s3.head_object(Bucket="box", Key="large")["ContentLength"] == 9 << 20
+
+
+def test_parts_of_a_large_object_are_what_they_are_of_a_small_one(s3: Any) -> None:
+    content = bytes(range(256)) * (5 << 12)
+    s3.put_object(Bucket="box", Key="large", Body=content, Metadata={"a": "b"}, ContentType="text/x")
+    s3.put_object(Bucket="box", Key="small", Body=content[:100_000], Metadata={"a": "b"}, ContentType="text/x")
+    for given, first, last in (("bytes=5-9", 5, 9), ("bytes=99990-99999", 99_990, 99_999)):
+        large, small = (s3.get_object(Bucket="box", Key=key, Range=given) for key in ("large", "small"))
+        assert large["ContentRange"] == f"bytes {first}-{last}/{len(content)}"
+        assert large["Body"].read() == small["Body"].read() == content[first : last + 1]
+        same = ("ContentLength", "ContentType", "Metadata", "AcceptRanges")
+        assert [large.get(name) for name in same] == [small.get(name) for name in same]
+        assert large["ResponseMetadata"]["HTTPStatusCode"] == small["ResponseMetadata"]["HTTPStatusCode"] == 206
+    tail = s3.get_object(Bucket="box", Key="large", Range=f"bytes={len(content) - 3}-")
+    assert tail["Body"].read() == content[-3:]
+    assert refused(s3.get_object, Bucket="box", Key="large", Range=f"bytes={len(content)}-") == (
+        "InvalidRange",
+        416,
+    )
+    assert refused(s3.get_object, Bucket="box", Key="large", Range="bytes=0-1", IfMatch='"0"')[1] == 412
+    out = io.BytesIO()
+    s3.download_fileobj("box", "large", out, Config=TransferConfig(multipart_threshold=1 << 20))
+    assert out.getvalue() == content
 
 
 def test_conditional_writes(s3: Any) -> None:

@@ -97,7 +97,7 @@ def status(folder: Path | None, format_: str) -> None:
 def _state(part: Mapping[str, Any]) -> str:
     if part["ended"]:
         return f"ended ({part['ended']}); rehost sandbox down, then up"
-    again = f", started again {part['restarts']} times" if part["restarts"] else ""
+    again = f", restarts: {part['restarts']}" if part["restarts"] else ""
     return f"http://{part['address']}  process {part['pid']}  since {_moment(part['since'])}{again}"
 
 

@@ -6,6 +6,7 @@ import io
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from werkzeug.test import run_wsgi_app
@@ -48,22 +49,18 @@ class Answer:
 
     def send(self, start_response: Any) -> Iterable[bytes]:
         """Answer a WSGI request."""
+        try:
+            status = f"{self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            status = f"{self.status} Answer"
         # Without a body the length that is told is that of what a GET would give.
-        kept = [(name, value) for name, value in self.headers if not self.body or name.lower() != "content-length"]
-        if any(name.lower() == "content-length" for name, _ in kept):
-            start_response(f"{self.status} {_REASONS.get(self.status, 'Answer')}", kept)
-            return [self.body]
-        start_response(
-            f"{self.status} {_REASONS.get(self.status, 'Answer')}",
-            [*kept, ("Content-Length", str(len(self.body)))],
-        )
+        headers = [
+            (name, value) for name, value in self.headers if not self.body or name.lower() != "content-length"
+        ]
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            headers.append(("Content-Length", str(len(self.body))))
+        start_response(status, headers)
         return [self.body]
-
-
-_REASONS = {
-    200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict",
-    412: "Precondition Failed", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
-}  # fmt: skip
 
 
 class Dialect(Protocol):

@@ -43,6 +43,8 @@ class Request:
     call: Call
     environ: Environ
     settings: Settings
+    app: App
+    """moto."""
     anonymous: bool = False
     locks: list[threading.Lock] = field(default_factory=list)
 
@@ -144,7 +146,7 @@ _MODULES = {
     "ec2": ("ec2_network", "ec2_servers", "ec2_tags", "ec2_volumes", "quotas"),
     "elbv2": ("balancers", "quotas"),
     "route53": ("route53", "quotas"),
-    "s3": ("s3_access", "s3_objects", "quotas"),
+    "s3": ("s3_access", "s3_objects", "s3_ranges", "quotas"),
 }
 
 
@@ -174,7 +176,7 @@ class Strict:
         call = self._dialect.call(environ)
         if self._settings.flavour == "objects" and call.service != "s3":
             return refusal(call, "AccessDenied", 403, "This is an object storage").send(start_response)
-        request = Request(call, environ, self._settings, anonymous)
+        request = Request(call, environ, self._settings, self._app, anonymous)
         if call.service == "s3":
             return self._answer(request).send(start_response)
         with self._one:
