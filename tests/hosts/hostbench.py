@@ -28,6 +28,9 @@ from rehost.stacks.hosts.units import HealthCheck, Order, Port, UnitSpec
 
 QUICK = HealthCheck(path="/healthz", interval=0.05, timeout=2, retries=3, start_period=5)
 
+ODD = "two\nlines \"quoted\" 'single' $HOME ${X} $$ %n %% \\ back\\n tab\t `tick` # no comment; ünï 漢 😀 \r end "
+"""A value with everything in it that somebody might take for something else."""
+
 
 @dataclass
 class Bench:

@@ -150,7 +150,7 @@ def boot() -> Machine:
     cgroup = root / folder.name
     cgroup.mkdir()
     process = subprocess.Popen(
-        ["sh", "-c", BOOT],
+        ["setpriv", "--pdeathsig", "KILL", "sh", "-c", BOOT],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CGROUP": str(cgroup), "FOLDER": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=(folder / "said").open("wb"),

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hostbench import Bench
+from hostbench import ODD, Bench
 
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.hosts.port import Active, HostError, HostFile, ReleaseFailed
@@ -190,18 +190,18 @@ def test_logs_are_kept_across_versions_and_bounded(bench: Bench) -> None:
 
 
 def test_a_scheduled_unit_waits_for_its_time_or_is_triggered(bench: Bench) -> None:
+    begin = time.time()
     spec = bench.web(ports=(), health=None, schedule=Schedule("0 4 1 1 *", "Europe/Berlin"))
     spec = replace(spec, command=(bench.host.backend.python, "-c", "print('ran once')"))
     bench.host.apply(spec)
     assert bench.host.units()["web"].active is Active.RUNNING
     assert not bench.host.apply(spec)
     bench.host.trigger("web")
+    bench.until(lambda: [line for line in bench.host.logs("web", since=begin) if "ran" in line.text])
+    assert bench.host.units()["web"].active is Active.RUNNING, "it waits for its next time"
     bench.host.hold("web")
     with pytest.raises(Refused):
         bench.host.trigger("web")
-
-
-ODD = "two\nlines \"quoted\" 'single' $HOME ${X} $$ %n %% \\ back\\n tab\t `tick` # no comment; ünï 漢 😀 \r end "
 
 
 def test_values_and_arguments_arrive_as_they_are(bench: Bench) -> None:

@@ -15,8 +15,9 @@ from hostbench import APP, Bench, processes
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.port import Active
+from rehost.stacks.hosts.programs import supervise
 from rehost.stacks.hosts.programs.supervise import Log, birth
-from rehost.stacks.hosts.units import Port, Restart, UnitSpec
+from rehost.stacks.hosts.units import Port, Restart, Schedule, UnitSpec
 
 
 @pytest.fixture
@@ -126,6 +127,23 @@ def test_secrets_are_readable_by_their_keeper_only(bench: Bench) -> None:
         if path.is_file() and b"horse-battery" in path.read_bytes() and path.name != "log":
             assert path.stat().st_mode & 0o077 == 0, path
     assert b"horse-battery" not in Path(f"/proc/{bench.host.units()['web'].pid}/cmdline").read_bytes()
+
+
+def test_a_schedule_runs_again_and_again_and_never_twice_at_once(bench: Bench) -> None:
+    begin = slot(bench)
+    busy = "mkdir busy || echo overlap; echo ran; rmdir busy"
+    bench.host.apply(UnitSpec("web", command=("sh", "-c", busy), schedule=Schedule("0 4 1 1 *")))
+    bench.host.stop("web")
+    soon = (
+        "import sys, time\n"
+        f"sys.path.insert(0, {str(Path(supervise.__file__).parent)!r})\n"
+        "import supervise\n"
+        "supervise.Supervisor.next_time = lambda self: time.time() + 0.05\n"
+        "sys.exit(supervise.main(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", soon, str(begin)], check=True, capture_output=True, timeout=60)
+    bench.until(lambda: len(bench.host.logs("web")) >= 3)
+    assert {line.text for line in bench.host.logs("web")} == {"ran"}
 
 
 def test_logs_rotate(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from rehost.stacks.hosts.backend import FileFact, Layout, Placed, ServiceState
 from rehost.stacks.hosts.port import Active, Completed, HostError, HostFile, LogLine
 from rehost.stacks.hosts.programs import agent
 from rehost.stacks.hosts.programs.supervise import MARK, birth
+from rehost.stacks.hosts.streams import LocalStreams
 from rehost.stacks.hosts.unithost import UnitHost
 from rehost.stacks.hosts.units import HealthCheck, UnitSpec
 
@@ -257,8 +258,8 @@ class ProcessBackend:
         """Nothing is held."""
 
 
-class ProcessHost(UnitHost):
-    """A Host of processes on this machine; see `ProcessBackend`."""
+class ProcessHost(UnitHost, LocalStreams):
+    """A Host and StreamHost of processes on this machine; see `ProcessBackend`."""
 
     def __init__(
         self,

@@ -117,11 +117,11 @@ class Ssh:
     def ask(self, function: str, *, timeout: float = 60.0, repeat: bool = True, **arguments: Any) -> Any:
         """What a function of the agent answers. `repeat` says that asking twice does no harm, so that a lost
         connection costs nothing."""
-        return self._wait(self._ask(function, pack(arguments), timeout + _MARGIN, repeat))
+        return self.wait(self._ask(function, pack(arguments), timeout + _MARGIN, repeat))
 
     def check(self) -> None:
         """Open a second connection and close it: whether a new one would get in."""
-        self._wait(self._check())
+        self.wait(self._check())
 
     def close(self) -> None:
         """Close the connection and end its thread."""
@@ -135,7 +135,8 @@ class Ssh:
         thread.join(10)
         loop.close()
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine answers that runs in the connection's loop."""
         with self._guard:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -180,6 +181,10 @@ class Ssh:
         if "error" in told:
             raise HostError(f"{self.address}: {told['error']}", why=told["kind"])
         return unpack(told["answer"])
+
+    async def connection(self) -> asyncssh.SSHClientConnection:
+        """The connection itself, for what goes beside the agent."""
+        return (await self._opened()).connection
 
     async def _opened(self) -> _Session:
         async with self._opening:

@@ -16,6 +16,7 @@ from rehost.stacks.hosts.backend import FileFact, Layout, Placed, ServiceState
 from rehost.stacks.hosts.firewall import TABLE, HostFirewall, nftables
 from rehost.stacks.hosts.port import Active, Completed, HostError, HostFile, HostUnreachable, LogLine
 from rehost.stacks.hosts.ssh import Ssh, SshAddress
+from rehost.stacks.hosts.sshstreams import SshStreams
 from rehost.stacks.hosts.unitfiles import USER, environment_of, identifier, unit_files, unit_name, volume_folders
 from rehost.stacks.hosts.unithost import UnitHost
 from rehost.stacks.hosts.units import HealthCheck
@@ -260,8 +261,8 @@ class SystemdBackend:
         return Completed(answer["code"], answer["out"], answer["err"])
 
 
-class SystemdHost(UnitHost):
-    """A Host and FirewallHost over SSH; see `SystemdBackend`."""
+class SystemdHost(UnitHost, SshStreams):
+    """A Host, StreamHost and FirewallHost over SSH; see `SystemdBackend`."""
 
     backend: SystemdBackend
 
@@ -273,7 +274,9 @@ class SystemdHost(UnitHost):
         wait: Callable[[float], object] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(name, SystemdBackend(Ssh(address)), wait=wait, now=now)
+        ssh = Ssh(address)
+        UnitHost.__init__(self, name, SystemdBackend(ssh), wait=wait, now=now)
+        SshStreams.__init__(self, ssh)
 
     def firewall(self, rules: HostFirewall | None) -> bool:
         """Set or remove the packet filter, now and at boot. Rules that would keep the next connection of ours out

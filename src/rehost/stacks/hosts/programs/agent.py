@@ -176,6 +176,12 @@ def free(count: int) -> list[int]:
     return ports
 
 
+def end(pid: int) -> None:
+    """End a process that leads a group, with its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
+
+
 def which(names: Sequence[str]) -> dict[str, str]:
     """Paths of those of these programs that are installed."""
     found = {name: shutil.which(name) for name in names}
@@ -192,7 +198,7 @@ def _user(uid: int) -> str:
 FUNCTIONS = {
     function.__name__: function
     for function in (
-        describe, tree, read, write, delete, folder, run, http_ok, tcp_ok, connections, free, which
+        describe, tree, read, write, delete, folder, run, http_ok, tcp_ok, connections, free, end, which
     )
 }  # fmt: skip
 
