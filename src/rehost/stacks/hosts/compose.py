@@ -34,6 +34,8 @@ _KEYS = {
     "x-timezone",
     "x-singleton",
 }
+_LIMITS = ("memory mem_limit", "cpus cpus", "pids pids_limit")
+"""Keys of `deploy.resources.limits`, and of the service itself."""
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(us|ms|h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 _SIZE = re.compile(r"(\d+)\s*([bkmg]?)b?", re.IGNORECASE)
@@ -182,11 +184,11 @@ def _restart(given: Any) -> Restart:
 
 
 def _limits(service: Mapping[str, Any], limits: Mapping[str, Any]) -> Limits:
-    memory = limits.get("memory", service.get("mem_limit"))
-    cpus = limits.get("cpus", service.get("cpus"))
-    processes = limits.get("pids", service.get("pids_limit"))
+    size, cpus, processes = (
+        limits.get(inner, service.get(outer)) for inner, outer in (pair.split() for pair in _LIMITS)
+    )
     return Limits(
-        _size(memory) if memory is not None else None,
+        _size(size) if size is not None else None,
         float(cpus) if cpus is not None else None,
         int(processes) if processes is not None else None,
     )
