@@ -22,12 +22,23 @@ from rehost.providers.sandbox.hcloud_api import HcloudApi
 
 SPEC = Path(__file__).parents[4] / "shared" / "specs" / "hcloud-openapi.json"
 TOKEN = "t" * 64
+ADDED = (
+    "available",
+    "blocked",
+    "deprecation",
+    "detail",
+    "http_status_code",
+    "id",
+    "meta",
+    "recommended",
+    "timeout_idle",
+)
+"""Fields that came since the copy of the description was made, and pages of what was asked by id."""
 
 
 def _changed(schemas: dict[str, Any]) -> None:
     """What changed in the API since the copy of its description was made."""
-    for name in ("server",):
-        schemas[name]["required"].remove("datacenter")
+    schemas["server"]["required"].remove("datacenter")
     _drop_datacenter(schemas)
 
 
@@ -44,13 +55,16 @@ def _drop_datacenter(node: Any) -> None:
 
 
 def _nullable(node: Any) -> Any:
-    """OpenAPI 3.0 as JSON Schema: nullable, and objects that hold nothing but what is described."""
+    """OpenAPI 3.0 as JSON Schema, with objects that hold nothing but what is described."""
     if isinstance(node, list):
         return [_nullable(item) for item in node]
     if not isinstance(node, dict):
         return node
     made = {key: _nullable(value) for key, value in node.items() if key not in ("example", "examples")}
     nullable = made.pop("nullable", False)
+    if isinstance(made.get("properties"), dict) and made.get("type") == "object":
+        made["properties"] = {**{key: {} for key in ADDED}, **made["properties"]}
+        made.setdefault("additionalProperties", False)
     if len(made.get("allOf", [])) == 1 and "enum" not in made:
         # The description marks most references that may be null only in their text.
         return {"anyOf": [made["allOf"][0], {"type": "null"}]}

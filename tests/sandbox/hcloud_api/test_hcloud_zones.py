@@ -45,6 +45,14 @@ def test_every_change_raises_the_serial(zone: Any) -> None:
     zone.done(SETS, body("www", "A", "198.51.100.1"))
     zone.done(f"{SETS}/www/A/actions/set_records", {"records": [{"value": "198.51.100.2"}]})
     assert serial() == before + 2
+    soa = zone.get(f"{SETS}/@/SOA")["rrset"]["records"][0]["value"].split()
+    soa[2:4] = ["0", "3600"]
+    zone.done(f"{SETS}/@/SOA/actions/set_records", {"records": [{"value": " ".join(soa)}]})
+    assert serial() == before + 3
+    assert zone.get(f"{SETS}/@/SOA")["rrset"]["records"][0]["value"].split()[3] == "3600"
+    zone.clock.pass_by(86400)
+    zone.done(f"{SETS}/www/A", None, "DELETE")
+    assert serial() == before + 100
 
 
 GOOD = [

@@ -136,8 +136,3 @@ def checked(operation: str, body: Record) -> Record:
         raise invalid_fields(problems)
     known: Record = shape.known(body)
     return known
-
-
-def operations() -> frozenset[str]:
-    """The operations whose bodies are known."""
-    return frozenset(_shapes())

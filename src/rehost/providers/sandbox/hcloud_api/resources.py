@@ -138,14 +138,6 @@ class Kind:
             call.project.rename(self.plural, record, call.body["name"])
         record["labels"] = fresh
 
-    def remove(self, call: Call, id: int) -> Answer:
-        """DELETE without an action."""
-        record = call.project.get(self.plural, id)
-        guard(record, self.word)
-        call.project.free(self.plural, id)
-        call.project.remove(self.plural, id)
-        return 204, {}
-
     def protect(self, call: Call, id: int) -> Answer:
         """The action change_protection."""
         call.project.get(self.plural, id)

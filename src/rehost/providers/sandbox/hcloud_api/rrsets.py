@@ -9,7 +9,7 @@ from rehost.providers.sandbox.hcloud_api.errors import Record, invalid, missing,
 from rehost.providers.sandbox.hcloud_api.records import TYPES, SetData, checked_set, checked_values
 from rehost.providers.sandbox.hcloud_api.resources import Answer, Call, Kind
 from rehost.providers.sandbox.hcloud_api.store import Project, effect
-from rehost.providers.sandbox.hcloud_api.zones import primary, put, rrset, touch
+from rehost.providers.sandbox.hcloud_api.zones import primary, put, rrset, serial, touch
 
 RRSETS = Kind("rrsets", "rrset", filters={"type": TYPES}, most=100)
 
@@ -41,11 +41,12 @@ def restore_set(project: Project, zone: int, id: str, rrset: Record | None) -> N
     found = project.find("zones", zone)
     if found is None:
         return
+    before = serial(found)
     if rrset is None:
         found["_sets"].pop(id, None)
     else:
         found["_sets"][id] = rrset
-    touch(project, found)
+    touch(project, found, before)
 
 
 def _replaced(call: Call, command: str, zone: Record, before: Record, **fields: Any) -> Record:
@@ -89,7 +90,7 @@ def _removed(call: Call, command: str, zone: Record, found: Record) -> Record:
     if found["type"] == "SOA":
         raise invalid("type", "a zone can't be without its SOA record")
     del zone["_sets"][found["id"]]
-    touch(call.project, zone)
+    touch(call.project, zone, serial(zone))
     return _start(call, command, zone, found["id"], found)
 
 

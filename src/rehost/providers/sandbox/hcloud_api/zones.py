@@ -110,32 +110,43 @@ def rrset(zone_: Record, data: SetData, marks: dict[str, str]) -> Record:
     }
 
 
-def put(project: Project, zone_: Record, made: Record) -> Record:
-    """Keep a record set, in place of the one that was there."""
+def _keep(project: Project, zone_: Record, made: Record) -> Record:
     made.setdefault("_born", project.clock())
     zone_["_sets"][made["id"]] = made
-    if made["type"] != "SOA":
-        touch(project, zone_)
     return made
 
 
-def touch(project: Project, zone_: Record) -> None:
-    """Raise the zone's serial number (YYYYMMDDnn)."""
+def put(project: Project, zone_: Record, made: Record) -> Record:
+    """Keep a record set, in place of the one that was there."""
+    before = serial(zone_)
+    _keep(project, zone_, made)
+    touch(project, zone_, before)
+    return made
+
+
+def serial(zone_: Record) -> int:
+    """The zone's serial number; 0 for a zone without one."""
+    soa = zone_["_sets"].get("@/SOA")
+    return int(soa["records"][0]["value"].split()[2]) if soa else 0
+
+
+def touch(project: Project, zone_: Record, before: int) -> None:
+    """Raise the zone's serial number (YYYYMMDDnn) above what it was before."""
     soa = zone_["_sets"].get("@/SOA")
     if soa is None:
         return
     parts = soa["records"][0]["value"].split()
     today = int(datetime.fromtimestamp(project.clock(), UTC).strftime("%Y%m%d")) * 100
-    parts[2] = str(max(int(parts[2]) + 1, today))
+    parts[2] = str(max(before + 1, today))
     soa["records"] = [{**soa["records"][0], "value": " ".join(parts)}]
 
 
 def _furnish(project: Project, zone_: Record) -> None:
-    serial = f"{datetime.fromtimestamp(project.clock(), UTC):%Y%m%d}00"
-    soa = f"{NAMESERVERS[0]} dns.hetzner.com. {serial} 86400 10800 3600000 3600"
+    first = f"{datetime.fromtimestamp(project.clock(), UTC):%Y%m%d}00"
+    soa = f"{NAMESERVERS[0]} dns.hetzner.com. {first} 86400 10800 3600000 3600"
     for type_, values in (("SOA", [soa]), ("NS", list(NAMESERVERS))):
         rows = [{"value": value, "comment": ""} for value in values]
-        put(project, zone_, rrset(zone_, SetData("@", type_, None, rows), {}))
+        _keep(project, zone_, rrset(zone_, SetData("@", type_, None, rows), {}))
 
 
 def _imported(zone_: Record, text: str) -> tuple[int | None, list[SetData]]:
@@ -146,18 +157,22 @@ def _imported(zone_: Record, text: str) -> tuple[int | None, list[SetData]]:
     apex = by_key.get(("@", "NS"))
     if not set(NAMESERVERS) <= {row["value"] for row in (apex.records if apex else [])}:
         raise invalid("zonefile", "the assigned nameservers must be present as NS records")
+    types: dict[str, list[str]] = {}
     for data in sets:
-        checked_set(zone_["name"], data, [(d.name, d.type) for d in sets if d is not data], field="zonefile")
+        types.setdefault(data.name, []).append(data.type)
+    for data in sets:
+        beside = [(data.name, type_) for type_ in types[data.name] if type_ != data.type]
+        checked_set(zone_["name"], data, beside, field="zonefile")
     return ttl, sets
 
 
 def _replace_sets(project: Project, zone_: Record, ttl: int | None, sets: list[SetData]) -> None:
-    serial = next(iter(zone_["_sets"].get("@/SOA", {}).get("records", [])), None)
+    before = serial(zone_)
     zone_["_sets"] = {}
     for data in sets:
-        put(project, zone_, rrset(zone_, data, {}))
-    if serial is not None:
-        touch(project, zone_)
+        _keep(project, zone_, rrset(zone_, data, {}))
+    if before:
+        touch(project, zone_, max(before, serial(zone_)))
     if ttl is not None:
         zone_["ttl"] = ttl
 
