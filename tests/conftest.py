@@ -6,3 +6,7 @@ from pathlib import Path
 # The images that the catalog names; moto reads the file when its EC2 part is imported.
 AMIS = Path(__file__).parents[1] / "src" / "rehost" / "providers" / "sandbox" / "data" / "amis.json"
 os.environ["MOTO_AMIS_PATH"] = str(AMIS)
+
+# What the operator of this machine works with is nothing to tests.
+for name in ("REHOST_STATE", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+    os.environ.pop(name, None)

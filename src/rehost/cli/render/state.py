@@ -87,7 +87,7 @@ def details_text(item: Held, *, shown: bool, markdown: bool = False) -> str:
     lines += [f"{bullet}{'needs:':<12}{urn}" for urn in told["dependencies"]]
     for name in ("inputs", "outputs"):
         if told[name]:
-            body = json.dumps(told[name], indent=2, ensure_ascii=False)
+            body = json.dumps(told[name], indent=2)
             if markdown:
                 lines += ["", f"{name}:", "", "```json", body, "```"]
             else:

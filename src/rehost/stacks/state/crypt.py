@@ -141,7 +141,7 @@ class Crypter:
         """A secret as Pulumi's envelope."""
         if is_unknown(secret):
             raise InvalidInput("a secret that could not be read can't be written", fix="set the passphrase")
-        text = json.dumps(reveal(secret), separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(reveal(secret), separators=(",", ":"))
         if self._shown:
             return {SIGNATURE_KEY: SECRET_SIGNATURE, "plaintext": text}
         if text not in self._ciphertexts:

@@ -170,8 +170,8 @@ def parse(text: str, stack: str, target: str, crypter: Crypter, opening: Opening
                 fix="change the secrets provider to a passphrase with `pulumi stack change-secrets-provider`",
             )
         if keeper:
-            crypter.adopt(keeper["state"]["salt"])
-            deployment = _latest(decode(text, crypter, opening))
+            crypter.adopt(_is(keeper["state"]["salt"], str, "the salt"))
+        deployment = _latest(decode(text, crypter, opening))
         return _state(deployment, stack, target, crypter, where)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InvalidInput(
