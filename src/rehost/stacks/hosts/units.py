@@ -146,7 +146,7 @@ class UnitSpec:
     def fingerprint(self, salt: bytes) -> str:
         """What tells two specs apart without telling what is in them: the salt stays on the host, so that a
         secret can't be guessed from the fingerprint."""
-        return hmac.new(salt, self.canonical().encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        return hmac.new(salt, self.canonical().encode(), hashlib.sha256).hexdigest()
 
     def _problems(self) -> list[str]:
         found = []
@@ -158,19 +158,19 @@ class UnitSpec:
             found.append("files belong to a command, not to an image")
         if self.image.startswith("-"):
             found.append(f"{self.image!r} is no image")
-        if "\0" in "".join(self.command) or (self.command and not self.command[0]):
-            found.append("a command is not empty and holds no NUL")
+        if not bearable("".join(self.command)) or (self.command and not self.command[0]):
+            found.append("a command is not empty, and holds no NUL and nothing that is no text")
         if self.command and not self.image and self.command[0][:1] in tuple("@-:+!|"):
             found.append(f"{self.command[0]!r} is no program")
         found += [f"{key!r} is no name of a variable" for key in self.environment if not _VARIABLE.fullmatch(key)]
-        for key, value in self.environment.items():
-            if "\0" in value or not _encodable(value):
-                found.append(f"the value of {key} can't be put into an environment (NUL, or no valid text)")
-        if not _encodable("".join(self.command)):
-            found.append("the command is no valid text")
+        found += [
+            f"the value of {key} can't be put into an environment: it holds NUL or what is no text"
+            for key, value in self.environment.items()
+            if not bearable(value)
+        ]
         for path in self.files:
             parts = PurePosixPath(path).parts
-            if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\n" in path:
+            if not parts or path.startswith("/") or ".." in parts or "\n" in path or not bearable(path):
                 found.append(f"{path!r} is no relative path of a file")
         found += [f"{port.port} is no port" for port in self.ports if not 0 < port.port < 65536]
         if len({port.port for port in self.ports}) < len(self.ports):
@@ -193,12 +193,13 @@ class UnitSpec:
         return found
 
 
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def bearable(text: str) -> bool:
+    """Whether every host can take a text: no NUL, which ends it, and nothing that systemd does not count as UTF-8
+    (surrogates and the code points that Unicode calls noncharacters)."""
+    return not any(
+        c == "\0" or "\ud800" <= c <= "\udfff" or "\ufdd0" <= c <= "\ufdef" or ord(c) & 0xFFFE == 0xFFFE
+        for c in text
+    )
 
 
 def _plain(value: Any) -> Any:
