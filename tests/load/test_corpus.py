@@ -20,10 +20,13 @@ FORM = {"unknown-key", "missing-key", "value", "name", "number", "rule-direction
 
 BEYOND = {
     ("cidrs", "network.cidr"),
+    ("edge", "certificates.own"),
+    ("edge", "load_balancers.plain.listen.0.certificate"),
     ("huge-number", "servers.app.count"),
     ("sizes", "volumes.c.size"),
 }
-"""Mistakes of form that no schema finds: bits behind a prefix, numbers out of all proportion."""
+"""Mistakes of form that the schema does not find: bits behind a prefix, numbers out of all proportion, keys that
+need or rule out others."""
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("stack*.yaml"))
 

@@ -158,9 +158,25 @@ def deployment_of(
     passphrase = Passphrase.from_environment(environment)
     store, local = (open_state(where, beside, environment, sandbox, passphrase) for where in (state, None))
     refuse_two_places(store, local, stack.stack, target)
+    if sandbox:
+        _refuse_state_of_another_sandbox(store, stack.stack, target, environment["REHOST_SANDBOX"])
     return Deployment(
         stack, chosen, adapter(chosen.provider), store, environment, parallel=parallel or 0, **fields
     )
+
+
+def _refuse_state_of_another_sandbox(store: Store, stack: str, target: str, running: str) -> None:
+    """Raise Refused where a state is of stand-ins that are gone with all that was in them."""
+    from rehost.stacks.errors import Refused
+
+    bound = store.read(stack, target).binding
+    kind, _, name = bound.endpoint.partition(":") if bound else ("", "", "")
+    if kind == "sandbox" and name != running:
+        raise Refused(
+            f"the state of {stack} on {target} is of another sandbox",
+            why="the one that runs was started later and is empty",
+            fix=f"remove the folder sandbox in {store.url}; `sandbox up --keep` keeps the content over a restart",
+        )
 
 
 @dataclass(frozen=True)

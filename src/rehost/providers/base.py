@@ -18,8 +18,9 @@ from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known
 _SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive")
 _INDEX = re.compile(r"\[\d+\]")
 
-Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change]
-"""Decides on one change with old and new inputs at hand: whether it replaces, what it interrupts. Pure."""
+Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change | None]
+"""Decides on one change with old and new inputs at hand: whether it replaces, what it interrupts, or (None) that it
+is no difference. Pure."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,10 @@ class BaseAdapter:
                 frozen=any(part in rules.frozen for part in _prefixes(path)),
             )
             if condition:
-                change = condition(change, old_inputs, new_inputs)
+                decided = condition(change, old_inputs, new_inputs)
+                if decided is None:
+                    continue
+                change = decided
             if change.replaces and not change.frozen:
                 worst = Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE
                 change = replace(change, disruption=worst)

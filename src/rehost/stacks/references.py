@@ -15,6 +15,8 @@ from rehost.stacks.model import Stack
 
 ATTRIBUTES = {
     "servers": ("private_ip", "public_ip", "private_ips", "public_ips"),
+    "load_balancers": ("host",),
+    "static_addresses": ("ip",),
     "buckets": ("name", "url", "endpoint"),
     "volumes": ("device",),
     "secrets": ("", "value"),
@@ -39,6 +41,8 @@ def accepts(path: PathKey) -> bool:
             return True
         case ("dns", _, int(), str(key), *_):
             return key in _VALUES
+        case ("certificates", _, "certificate" | "private_key"):
+            return True
     return False
 
 

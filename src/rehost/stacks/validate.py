@@ -10,6 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network, ip_network
 
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
+from rehost.stacks.edgechecks import check_edge
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.load import Loaded
 from rehost.stacks.load.build import FUTURE
@@ -97,6 +98,7 @@ class _Checks:
         for zone in self._stack.dns:
             yield from self._zone(zone)
         yield from self._keys()
+        yield from check_edge(self._stack, self._loaded)
 
     def _known(self, family: str) -> list[str]:
         """Names that may be referred to, those of invalid components included."""
@@ -278,6 +280,16 @@ class _Checks:
     def _to(self, to: str, path: PathKey) -> Iterator[Diagnostic]:
         family, _, name = to.partition(".")
         if family in FUTURE and self._known(family):
+            return
+        if family in ("load_balancers", "static_addresses"):
+            known = self._known(family)
+            if name not in known:
+                yield self._missing(family.replace("_", " ").removesuffix("s"), name, known, path)
+            balancer = self._stack.load_balancers.get(name) if family == "load_balancers" else None
+            if balancer is not None and balancer.internal and self._sound(family, name):
+                fix = "point to servers, or make it a public one"
+                why = "it is an internal one, and the zone is read by everybody"
+                yield Diagnostic("private", f"{to} has no public address", why, fix, path)
             return
         if family != "servers":
             fix = f"did you mean 'servers.{to}'?" if to in self._known("servers") else "write servers.<name>"

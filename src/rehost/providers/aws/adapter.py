@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.conditions import CONDITIONS
 from rehost.providers.aws.diagnose import diagnose
 from rehost.providers.aws.fits import fits
-from rehost.providers.aws.lower import INSTANCE, VOLUME, AwsLowering
+from rehost.providers.aws.lower import AwsLowering
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value
@@ -107,13 +108,13 @@ class AwsAdapter(BaseAdapter):
     def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
         """List price a month: servers and volumes by the catalog; what is billed by use counts as free, and what
         has a price that the catalog lacks is unknown."""
-        if token == INSTANCE:
+        if token == t.INSTANCE:
             type_ = inputs.get("instanceType")
             hourly = CATALOG.types.get(type_, {}).get("hourly", {}) if isinstance(type_, str) else {}
             root = (inputs.get("rootBlockDevice") or {}).get("volumeSize", 0)
             price, disk = hourly.get(target.region), CATALOG.ebs_gb_monthly.get(target.region)
             return None if price is None or disk is None else round(price * HOURS + float(root) * disk, 2)
-        if token == VOLUME:
+        if token == t.VOLUME:
             disk = CATALOG.ebs_gb_monthly.get(target.region)
             return None if disk is None else round(float(inputs["size"]) * disk, 2)
         if token in _UNPRICED:

@@ -78,12 +78,20 @@ def _older(one: Any, other: Any) -> bool:
     return mine[:shared] < theirs[:shared]
 
 
+def _record(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change | None:
+    """A full name is the same with and without the dot at its end."""
+    del old, new
+    same = change.path == "name" and str(change.old).rstrip(".") == str(change.new).rstrip(".")
+    return None if same else change
+
+
 CONDITIONS: Mapping[str, Condition] = {
     "aws:ebs/volume:Volume": _volume,
     "aws:ec2/instance:Instance": _instance,
     "aws:elasticache/replicationGroup:ReplicationGroup": _cache,
     "aws:lb/loadBalancer:LoadBalancer": _load_balancer,
     "aws:lb/targetGroup:TargetGroup": _target_group,
+    "aws:route53/record:Record": _record,
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule,
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule,
 }

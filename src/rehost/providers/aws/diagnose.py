@@ -11,13 +11,16 @@ from typing import Any
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
-from rehost.stacks.model import Firewall, Network, Rule, Server, Stack, Target
+from rehost.stacks.model import Firewall, LoadBalancer, Network, Rule, Server, Stack, Target
 from rehost.stacks.sshkeys import kind_of, rsa_bits
 
 _GIB = 1024**3
 _IMAGES = "images go by neutral names, and the catalog knows what they are called here"
 _USER_DATA = 16384
 _GROUPS = 5
+_BALANCER_NAME = 32
+_SPREAD = 7
+"""Running servers of a spread placement group in one zone."""
 _RULES = 60
 _VOLUME_GIB = 65536
 _DEVICES = 11
@@ -53,6 +56,8 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
         if known:
             yield from unmet(name, server, target.region, offered)
     yield from _addresses(stack)
+    for name, balancer in stack.load_balancers.items():
+        yield from _load_balancer(stack, name, balancer)
     yield from _volumes(stack)
     for name, firewall in stack.firewalls.items():
         yield from _firewall(name, firewall)
@@ -61,6 +66,26 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
     yield from bucket_names(stack)
     yield from apex_name_servers(stack)
     yield from _records(stack)
+
+
+def _load_balancer(stack: Stack, name: str, balancer: LoadBalancer) -> Iterator[Diagnostic]:
+    path: PathKey = ("load_balancers", name)
+    port = max(listener.target_port for listener in balancer.listen)
+    full = f"{stack.stack}-{name}-{port}"
+    if len(full) > _BALANCER_NAME:
+        why = f"{full} has {len(full)} characters; names of target groups have at most {_BALANCER_NAME}"
+        yield Diagnostic("name-length", "the name of the load balancer is too long", why, "shorten it", path)
+    if balancer.speaks_http:
+        for number, listener in enumerate(balancer.listen):
+            if listener.protocol == "tcp":
+                why = "an application load balancer reads http, a network load balancer passes tcp on"
+                at: PathKey = (*path, "listen", number, "port")
+                yield Diagnostic("mixed-listeners", "tcp beside http", why, "make two load balancers", at)
+        zones = {subnet.zone for subnet in (stack.network or Network()).layout().values()}
+        if len(zones) < 2:
+            why = "an application load balancer is in two zones at least"
+            fix = "write network: {zones: 2}, or subnets in two zones"
+            yield Diagnostic("zones", f"the network has {len(zones)} zone", why, fix, path)
 
 
 def _network(network: Network) -> Iterator[Diagnostic]:

@@ -19,6 +19,13 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
         if not server.public:
             reason = "a server without a public address has no way out to the Internet"
             yield Finding(component, Fit.OPERATOR, reason, "let it fetch what it needs through another server")
+    for name, address in stack.static_addresses.items():
+        if address.reverse:
+            reason = "a reverse name is given to an address once the name resolves to it"
+            step = (
+                f"aws ec2 modify-address-attribute --domain-name {address.reverse}, for the address's allocation"
+            )
+            yield Finding(f"static_addresses.{name}", Fit.OPERATOR, reason, step)
     for zone in stack.dns:
         step = f"name Amazon's name servers for {zone} at its registrar, once the records there are right"
         yield Finding(f"dns.{zone}", Fit.OPERATOR, "the delegation goes to Amazon's name servers", step)

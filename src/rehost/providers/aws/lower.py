@@ -8,29 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rehost.providers.aws import edge
+from rehost.providers.aws import tokens as t
+from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Lowering, overridden
-from rehost.stacks.model import Firewall, Network, Record, Rule, Server, Subnet
-
-VPC = "aws:ec2/vpc:Vpc"
-SUBNET = "aws:ec2/subnet:Subnet"
-GATEWAY = "aws:ec2/internetGateway:InternetGateway"
-TABLE = "aws:ec2/routeTable:RouteTable"
-ROUTE = "aws:ec2/route:Route"
-ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
-GROUP = "aws:ec2/securityGroup:SecurityGroup"
-INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
-KEY = "aws:ec2/keyPair:KeyPair"
-INSTANCE = "aws:ec2/instance:Instance"
-VOLUME = "aws:ebs/volume:Volume"
-ATTACHMENT = "aws:ec2/volumeAttachment:VolumeAttachment"
-ZONE = "aws:route53/zone:Zone"
-RECORD = "aws:route53/record:Record"
-BUCKET = "aws:s3/bucket:Bucket"
-VERSIONING = "aws:s3/bucketVersioning:BucketVersioning"
-ACCESS = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
-POLICY = "aws:s3/bucketPolicy:BucketPolicy"
+from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
 
 _GIB = 1024**3
 
@@ -39,10 +22,12 @@ class AwsLowering:
     """One lowering of a stack; `all` yields its resources."""
 
     def __init__(self, lowering: Lowering) -> None:
-        self._l = lowering
+        self.lowering = lowering
         self._stack = lowering.stack
         self._network = self._stack.network or (Network() if self._stack.servers else None)
         self._subnets: Mapping[str, Subnet] = self._network.layout() if self._network else {}
+        self.proven: set[str] = set()
+        """Domains for which a record that proves them is made already."""
 
     def all(self) -> Iterator[Resource]:
         """Every resource of the stack."""
@@ -51,12 +36,18 @@ class AwsLowering:
         for name, firewall in self._stack.firewalls.items():
             yield from self._firewall(name, firewall)
         for name, key in self._stack.ssh_keys.items():
-            inputs = {"keyName": self._l.physical(name), "publicKey": key.strip()}
-            yield self._tagged(KEY, name, f"ssh_keys.{name}", inputs)
+            inputs = {"keyName": self.lowering.physical(name), "publicKey": key.strip()}
+            yield self.tagged(t.KEY, name, f"ssh_keys.{name}", inputs)
         for group, server in self._stack.servers.items():
             yield from self._group(group)
             yield from self._servers(group, server)
         yield from self._volumes()
+        for name, address in self._stack.static_addresses.items():
+            yield from edge.static_address(self, name, address)
+        for name, certificate in self._stack.certificates.items():
+            yield from edge.certificate(self, name, certificate)
+        for name, balancer in self._stack.load_balancers.items():
+            yield from edge.load_balancer(self, name, balancer, self._balanced())
         yield from self._buckets()
         for zone, records in self._stack.dns.items():
             about: dict[str, Value] = {
@@ -64,14 +55,39 @@ class AwsLowering:
                 "comment": f"{self._stack.stack}, by rehost",
                 "forceDestroy": False,
             }
-            yield self._tagged(ZONE, zone, f"dns.{zone}", about)
+            yield self.tagged(t.ZONE, zone, f"dns.{zone}", about)
             for record in records:
                 yield self._record(zone, record)
 
-    def _ref(self, token: str, name: str, path: str = "id") -> Ref:
-        return Ref(self._l.urn(token, name), path)
+    @property
+    def cidr(self) -> str:
+        """The range of the private network."""
+        return str((self._network or Network()).cidr)
 
-    def _tagged(
+    def _balanced(self) -> list[str]:
+        """One subnet of each zone: a load balancer has no two in one."""
+        by_zone: dict[int, str] = {}
+        for name, subnet in self._subnets.items():
+            by_zone.setdefault(subnet.zone, name)
+        return list(by_zone.values())
+
+    def ref(self, token: str, name: str, path: str = "id") -> Ref:
+        """Another resource's output."""
+        return Ref(self.lowering.urn(token, name), path)
+
+    def plain(
+        self,
+        token: str,
+        name: str,
+        component: str,
+        inputs: Mapping[str, Value],
+        *,
+        after: tuple[str, ...] = (),
+    ) -> Resource:
+        """A resource whose type has no tags."""
+        return self.lowering.resource(token, name, inputs, component=component, after=after)
+
+    def tagged(
         self,
         token: str,
         name: str,
@@ -82,35 +98,36 @@ class AwsLowering:
         override: Mapping[str, Mapping[str, Any]] | None = None,
         after: tuple[str, ...] = (),
     ) -> Resource:
-        tags = self._l.marks(token, name, {"Name": self._l.physical(name), **(labels or {})})
-        merged = overridden({**inputs, "tags": tags}, override or {}, self._l.target)
-        return self._l.resource(token, name, merged, component=component, after=after)
+        """A resource with its owner's tags."""
+        tags = self.lowering.marks(token, name, {"Name": self.lowering.physical(name), **(labels or {})})
+        merged = overridden({**inputs, "tags": tags}, override or {}, self.lowering.target)
+        return self.lowering.resource(token, name, merged, component=component, after=after)
 
     def _zone_name(self, zone: int) -> Value:
-        zones = self._l.fact("network.zones")
+        zones = self.lowering.fact("network.zones")
         return UNKNOWN if zones is UNKNOWN else zones[(zone - 1) % len(zones)]
 
     def _networks(self, network: Network) -> Iterator[Resource]:
         vpc = {"cidrBlock": str(network.cidr), "enableDnsSupport": True, "enableDnsHostnames": True}
-        yield self._tagged(VPC, "main", "network", vpc, override=network.override)
-        in_vpc = {"vpcId": self._ref(VPC, "main")}
-        yield self._tagged(GATEWAY, "main", "network", in_vpc)
-        yield self._tagged(TABLE, "public", "network", in_vpc)
+        yield self.tagged(t.VPC, "main", "network", vpc, override=network.override)
+        in_vpc = {"vpcId": self.ref(t.VPC, "main")}
+        yield self.tagged(t.GATEWAY, "main", "network", in_vpc)
+        yield self.tagged(t.TABLE, "public", "network", in_vpc)
         route = {
-            "routeTableId": self._ref(TABLE, "public"),
+            "routeTableId": self.ref(t.TABLE, "public"),
             "destinationCidrBlock": "0.0.0.0/0",
-            "gatewayId": self._ref(GATEWAY, "main"),
+            "gatewayId": self.ref(t.GATEWAY, "main"),
         }
-        yield self._l.resource(ROUTE, "public", route, component="network")
+        yield self.lowering.resource(t.ROUTE, "public", route, component="network")
         for name, subnet in self._subnets.items():
             inputs = {**in_vpc, "cidrBlock": str(subnet.cidr), "availabilityZone": self._zone_name(subnet.zone)}
-            yield self._tagged(SUBNET, name, "network", inputs)
-            join = {"subnetId": self._ref(SUBNET, name), "routeTableId": self._ref(TABLE, "public")}
-            yield self._l.resource(ASSOCIATION, name, join, component="network")
+            yield self.tagged(t.SUBNET, name, "network", inputs)
+            join = {"subnetId": self.ref(t.SUBNET, name), "routeTableId": self.ref(t.TABLE, "public")}
+            yield self.lowering.resource(t.ASSOCIATION, name, join, component="network")
 
     def _security_group(self, name: str, component: str, text: str, firewall: Firewall | None = None) -> Resource:
-        inputs = {"name": self._l.physical(name), "description": text, "vpcId": self._ref(VPC, "main")}
-        return self._tagged(GROUP, name, component, inputs, override=firewall.override if firewall else None)
+        inputs = {"name": self.lowering.physical(name), "description": text, "vpcId": self.ref(t.VPC, "main")}
+        return self.tagged(t.GROUP, name, component, inputs, override=firewall.override if firewall else None)
 
     def _group(self, group: str) -> Iterator[Resource]:
         """A group of its own for each server group: what `from: servers.<name>` refers to."""
@@ -121,15 +138,15 @@ class AwsLowering:
 
     def _open_egress(self, name: str, component: str) -> Iterator[Resource]:
         for family, cidr in (("cidrIpv4", "0.0.0.0/0"), ("cidrIpv6", "::/0")):
-            inputs = {"securityGroupId": self._ref(GROUP, name), "ipProtocol": "-1", family: cidr}
-            yield self._tagged(EGRESS, f"{name}-all-{family[-1]}", component, inputs)
+            inputs = {"securityGroupId": self.ref(t.GROUP, name), "ipProtocol": "-1", family: cidr}
+            yield self.tagged(t.EGRESS, f"{name}-all-{family[-1]}", component, inputs)
 
     def _firewall(self, name: str, firewall: Firewall) -> Iterator[Resource]:
         if self._network is None:
             return
         component, group = f"firewalls.{name}", f"firewall-{name}"
         yield self._security_group(group, component, f"Firewall {name}", firewall)
-        for token, rules in ((INGRESS, firewall.ingress), (EGRESS, firewall.egress)):
+        for token, rules in ((t.INGRESS, firewall.ingress), (t.EGRESS, firewall.egress)):
             seen: set[str] = set()
             for rule in rules:
                 for inputs in self._rules(rule):
@@ -139,8 +156,8 @@ class AwsLowering:
                     if digest in seen:
                         continue
                     seen.add(digest)
-                    inputs["securityGroupId"] = self._ref(GROUP, group)
-                    yield self._tagged(token, f"{group}-{digest}", component, inputs)
+                    inputs["securityGroupId"] = self.ref(t.GROUP, group)
+                    yield self.tagged(token, f"{group}-{digest}", component, inputs)
         if not firewall.egress:
             yield from self._open_egress(group, component)
 
@@ -165,21 +182,25 @@ class AwsLowering:
         if peer == "anywhere":
             return [{"cidrIpv4": "0.0.0.0/0"}, {"cidrIpv6": "::/0"}]
         if peer.startswith("servers."):
-            return [{"referencedSecurityGroupId": self._ref(GROUP, f"servers-{peer.removeprefix('servers.')}")}]
+            return [{"referencedSecurityGroupId": self.ref(t.GROUP, f"servers-{peer.removeprefix('servers.')}")}]
         version = ipaddress.ip_network(peer).version
         return [{f"cidrIpv{version}": peer}]
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
         subnets = [server.subnet] if server.subnet else list(self._subnets)
         groups = [f"servers-{group}", *(f"firewall-{name}" for name in server.firewalls)]
+        if server.placement:
+            spread = {"name": self.lowering.physical(group), "strategy": "spread"}
+            yield self.tagged(t.PLACEMENT, group, f"servers.{group}", spread)
         for position, member in enumerate(server.members(group)):
             inputs: dict[str, Value] = {
-                "ami": self._l.fact(f"servers.{group}.image"),
-                "instanceType": self._l.fact(f"servers.{group}.type"),
-                "subnetId": self._ref(SUBNET, subnets[position % len(subnets)]),
-                "vpcSecurityGroupIds": [self._ref(GROUP, name) for name in groups],
+                "placementGroup": self.ref(t.PLACEMENT, group) if server.placement else None,
+                "ami": self.lowering.fact(f"servers.{group}.image"),
+                "instanceType": self.lowering.fact(f"servers.{group}.type"),
+                "subnetId": self.ref(t.SUBNET, subnets[position % len(subnets)]),
+                "vpcSecurityGroupIds": [self.ref(t.GROUP, name) for name in groups],
                 "associatePublicIpAddress": server.public,
-                "keyName": self._ref(KEY, server.ssh_keys[0], "keyName") if server.ssh_keys else None,
+                "keyName": self.ref(t.KEY, server.ssh_keys[0], "keyName") if server.ssh_keys else None,
                 "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required"},
                 "rootBlockDevice": {
                     "encrypted": True,
@@ -189,9 +210,9 @@ class AwsLowering:
                 "userData": self._user_data(server),
             }
             # A public address works once the way out exists.
-            after = (self._l.urn(ROUTE, "public"),)
-            yield self._tagged(
-                INSTANCE,
+            after = (self.lowering.urn(t.ROUTE, "public"),)
+            yield self.tagged(
+                t.INSTANCE,
                 member,
                 f"servers.{member}",
                 inputs,
@@ -201,7 +222,7 @@ class AwsLowering:
             )
 
     def _user_data(self, server: Server) -> Value:
-        return self._l.text(server.user_data, self._export) if server.user_data else None
+        return self.lowering.text(server.user_data, self.export) if server.user_data else None
 
     def _volumes(self) -> Iterator[Resource]:
         used: dict[str, int] = {}
@@ -209,34 +230,42 @@ class AwsLowering:
             for position, member in enumerate(self._stack.server_named(volume.on), 1):
                 full, component = f"{name}-{position}", f"volumes.{name}-{position}"
                 inputs = {
-                    "availabilityZone": self._ref(INSTANCE, member, "availabilityZone"),
+                    "availabilityZone": self.ref(t.INSTANCE, member, "availabilityZone"),
                     "size": -(-volume.size // _GIB),
                     "type": "gp3",
                     "encrypted": True,
                 }
-                yield self._tagged(VOLUME, full, component, inputs, override=volume.override)
+                yield self.tagged(t.VOLUME, full, component, inputs, override=volume.override)
                 letter = "fghijklmnop"[used.get(member, 0) % 11]
                 used[member] = used.get(member, 0) + 1
                 join = {
                     "deviceName": f"/dev/sd{letter}",
-                    "instanceId": self._ref(INSTANCE, member),
-                    "volumeId": self._ref(VOLUME, full),
+                    "instanceId": self.ref(t.INSTANCE, member),
+                    "volumeId": self.ref(t.VOLUME, full),
                 }
-                yield self._l.resource(ATTACHMENT, full, join, component=component)
+                yield self.lowering.resource(t.ATTACHMENT, full, join, component=component)
 
     def _buckets(self) -> Iterator[Resource]:
         for name, bucket in self._stack.buckets.items():
             component = f"buckets.{name}"
-            real = self._l.global_name(name)
+            real = self.lowering.global_name(name)
             inputs = {"bucket": real, "forceDestroy": False}
-            yield self._tagged(BUCKET, name, component, inputs, override=bucket.override)
-            of = {"bucket": self._ref(BUCKET, name)}
+            yield self.tagged(t.BUCKET, name, component, inputs, override=bucket.override)
+            of = {"bucket": self.ref(t.BUCKET, name)}
             shut = not bucket.public_read
             switches = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
-            yield self._l.resource(ACCESS, name, {**of, **dict.fromkeys(switches, shut)}, component=component)
+            yield self.lowering.resource(
+                t.ACCESS, name, {**of, **dict.fromkeys(switches, shut)}, component=component
+            )
             if bucket.versioning:
                 status = {"versioningConfiguration": {"status": "Enabled"}}
-                yield self._l.resource(VERSIONING, name, {**of, **status}, component=component)
+                yield self.lowering.resource(t.VERSIONING, name, {**of, **status}, component=component)
+            if bucket.cors:
+                rules: list[Value] = [cors_rule(rule) for rule in bucket.cors]
+                yield self.plain(t.CORS, name, component, {**of, "corsRules": rules})
+            if bucket.lifecycle:
+                rules = [_lifecycle(number, rule) for number, rule in enumerate(bucket.lifecycle, 1)]
+                yield self.plain(t.LIFECYCLE, name, component, {**of, "rules": rules})
             if bucket.public_read:
                 statement = {
                     "Sid": "PublicRead",
@@ -246,48 +275,86 @@ class AwsLowering:
                     "Resource": UNKNOWN if real is UNKNOWN else f"arn:aws:s3:::{real}/*",
                 }
                 policy = {**of, "policy": Json({"Version": "2012-10-17", "Statement": [statement]})}
-                after = (self._l.urn(ACCESS, name),)
-                yield self._l.resource(POLICY, name, policy, component=component, after=after)
+                after = (self.lowering.urn(t.ACCESS, name),)
+                yield self.lowering.resource(t.POLICY, name, policy, component=component, after=after)
 
     def _record(self, zone: str, record: Record) -> Resource:
         given = record.values()
         values: list[Value]
         if given is None:
             type_ = "A"
-            members = self._stack.server_named((record.to or "").removeprefix("servers."))
-            values = [self._ref(INSTANCE, member, "publicIp") for member in members]
+            family, _, pointed = (record.to or "").partition(".")
+            if family == "load_balancers":
+                return self._alias(zone, record, pointed)
+            values = self._pointed(record.to or "")
         else:
-            type_, values = given[0], [self._l.text(value, self._export) for value in given[1]]
+            type_, values = given[0], [self.lowering.text(value, self.export) for value in given[1]]
             if type_ == "TXT":
                 values = [unquoted(value) if isinstance(value, str) else value for value in values]
         name = zone if record.name == "@" else f"{record.name}.{zone}"
         inputs = {
-            "zoneId": self._ref(ZONE, zone),
+            "zoneId": self.ref(t.ZONE, zone),
             "name": name,
             "type": type_,
             "ttl": record.ttl,
             "records": values,
         }
-        return self._l.resource(RECORD, f"{name}/{type_}", inputs, component=f"dns.{name}")
+        return self.lowering.resource(t.RECORD, f"{name}/{type_}", inputs, component=f"dns.{name}")
 
-    def _export(self, address: str) -> Value:
+    def _alias(self, zone: str, record: Record, balancer: str) -> Resource:
+        """A load balancer's addresses change: the zone follows them by itself. The answer's TTL is Amazon's."""
+        name = zone if record.name == "@" else f"{record.name}.{zone}"
+        target = {
+            "name": self.ref(t.BALANCER, balancer, "dnsName"),
+            "zoneId": self.ref(t.BALANCER, balancer, "zoneId"),
+            "evaluateTargetHealth": False,
+        }
+        inputs = {"zoneId": self.ref(t.ZONE, zone), "name": name, "type": "A", "aliases": [target]}
+        return self.lowering.resource(t.RECORD, f"{name}/A", inputs, component=f"dns.{name}")
+
+    def _public(self, member: str) -> Ref:
+        """A server's public address: the static one, where it has one."""
+        address = self._stack.address_of(member)
+        return self.ref(t.ADDRESS, address, "publicIp") if address else self.ref(t.INSTANCE, member, "publicIp")
+
+    def _pointed(self, to: str) -> list[Value]:
+        """The addresses that a record to servers or a static address holds."""
+        family, _, name = to.partition(".")
+        if family == "static_addresses":
+            return [self.ref(t.ADDRESS, name, "publicIp")]
+        return [self._public(member) for member in self._stack.server_named(name)]
+
+    def export(self, address: str) -> Value:
+        """What a reference in the stack file stands for."""
         family, _, rest = address.partition(".")
         name, _, attribute = rest.rpartition(".")
+        if family == "load_balancers":
+            return self.ref(t.BALANCER, name, "dnsName")
+        if family == "static_addresses":
+            return self.ref(t.ADDRESS, name, "publicIp")
         if family == "servers":
             members = self._stack.server_named(name)
-            path = "publicIp" if "public" in attribute else "privateIp"
-            if attribute.endswith("s"):
-                return _joined([self._ref(INSTANCE, member, path) for member in members])
-            return self._ref(INSTANCE, members[0], path)
+            public = "public" in attribute
+            refs = [self._public(m) if public else self.ref(t.INSTANCE, m, "privateIp") for m in members]
+            return _joined(refs) if attribute.endswith("s") else refs[0]
         if family == "buckets":
             path = {"name": "bucket", "endpoint": "region"}.get(attribute, "bucketRegionalDomainName")
-            ref = self._ref(BUCKET, name, path)
+            ref = self.ref(t.BUCKET, name, path)
             if attribute == "endpoint":
                 return _text("https://s3.", ref, ".amazonaws.com")
             return ref if attribute == "name" else _text("https://", ref, "")
         if family == "dns":
-            return self._ref(ZONE, name, "nameServers")
-        return self._ref(ATTACHMENT, f"{name}-1", "deviceName")
+            return self.ref(t.ZONE, name, "nameServers")
+        return self.ref(t.ATTACHMENT, f"{name}-1", "deviceName")
+
+
+def _lifecycle(number: int, rule: LifecycleRule) -> dict[str, Value]:
+    made: dict[str, Value] = {"id": f"rule-{number}", "status": "Enabled", "filter": {"prefix": rule.prefix}}
+    if rule.expire_days is not None:
+        made["expiration"] = {"days": rule.expire_days}
+    if rule.expire_versions_days is not None:
+        made["noncurrentVersionExpiration"] = {"noncurrentDays": rule.expire_versions_days}
+    return made
 
 
 def unquoted(text: str) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.diagnose import diagnose
 from rehost.providers.hetzner.fits import fits
-from rehost.providers.hetzner.lower import ANCHOR, SERVER, VOLUME, HetznerLowering
+from rehost.providers.hetzner.lower import HetznerLowering
 from rehost.providers.limits import size_of
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, is_unknown
@@ -47,7 +48,9 @@ def _server(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
     return replace(change, replaces=True) if switched else change
 
 
-CONDITIONS: dict[str, Condition] = {VOLUME: _volume, SERVER: _server}
+CONDITIONS: dict[str, Condition] = {t.VOLUME: _volume, t.SERVER: _server}
+
+_UNPRICED = {t.VOLUME, t.BALANCER, t.PRIMARY_IP, t.FLOATING_IP, t.SNAPSHOT}
 
 OPTIONS = {"object_storage_location": "The location of the buckets, where the region has no object storage."}
 
@@ -61,7 +64,7 @@ class HetznerAdapter(BaseAdapter):
     name: str = "hetzner"
     title: str = "Hetzner Cloud"
     parallel: int = 12
-    anchor: str | None = ANCHOR
+    anchor: str | None = t.ANCHOR
     currency: str = "EUR"
     account: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
@@ -85,6 +88,13 @@ class HetznerAdapter(BaseAdapter):
             needs.append(Need(f"servers.{name}.type", "server_type", size_of(server)))
             image = {"image": server.image, "architecture": server.architecture}
             needs.append(Need(f"servers.{name}.image", "image", image))
+        for name, balancer in stack.load_balancers.items():
+            size = {
+                "services": sum(not listener.redirect for listener in balancer.listen),
+                "targets": len(stack.servers_at(balancer.to)),
+                "certificates": len({listener.certificate for listener in balancer.listen} - {None}),
+            }
+            needs.append(Need(f"load_balancers.{name}.type", "load_balancer_type", size))
         return needs
 
     def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
@@ -93,6 +103,11 @@ class HetznerAdapter(BaseAdapter):
             name = need.requirement["image"]
             known = (name, _ARCHITECTURES[need.requirement["architecture"]]) in catalog.images()
             return [Candidate(name, f"{name}, Hetzner's own image")] if known else []
+        if need.kind == "load_balancer_type":
+            asked = need.requirement
+            rows = [row for row in catalog.load_balancer_types() if all(row[key] >= asked[key] for key in asked)]
+            about = "{name}: {services} services, {targets} targets, {certificates} certificates"
+            return [Candidate(row["name"], about.format_map(row), row["monthly"], self.currency) for row in rows]
         fitting = [row for row in catalog.server_types() if _fits(row, need) and target.region in row["locations"]]
         fitting.sort(
             key=lambda row: (row["monthly"] is None, row["monthly"] or 0, row["cores"], row["memory_gib"])
@@ -113,12 +128,12 @@ class HetznerAdapter(BaseAdapter):
         return any(offer.value == value for offer in self.offers(need, target) or ())
 
     def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
-        """List price of a server a month; volumes have none in the catalog, the rest is free or billed by use."""
-        if token == SERVER:
+        """List price of a server a month; what else is paid for has none in the catalog, the rest is free."""
+        if token == t.SERVER:
             rows = {row["name"]: row["monthly"] for row in catalog.server_types()}
             type_ = inputs.get("serverType")
             return rows.get(type_) if isinstance(type_, str) else None
-        return None if token == VOLUME else 0.0
+        return None if token in _UNPRICED else 0.0
 
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""

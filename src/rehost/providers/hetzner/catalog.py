@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rehost.stacks.model import Target
+
 Row = Mapping[str, Any]
 
 
@@ -27,6 +29,17 @@ def server_types() -> Sequence[Row]:
     """Server types; `monthly` is the net list price in EUR, None where it is not known."""
     rows: Sequence[Row] = _data()["server_types"]
     return rows
+
+
+def load_balancer_types() -> Sequence[Row]:
+    """Load balancer types, the smallest first; `monthly` is None where no price is known."""
+    rows: Sequence[Row] = _data()["load_balancer_types"]
+    return rows
+
+
+def storage_location(target: Target) -> str:
+    """Where a target's buckets are."""
+    return str(target.options.get("object_storage_location") or target.region)
 
 
 def images() -> frozenset[tuple[str, str]]:

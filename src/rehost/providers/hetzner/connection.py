@@ -8,6 +8,7 @@ from typing import Any
 
 from rehost.providers import s3settings
 from rehost.providers.base import KindDispatch, RuleBook
+from rehost.providers.hetzner import catalog
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.api import Api
 from rehost.providers.hetzner.kinds import (
@@ -58,6 +59,8 @@ CLOUD: Mapping[str, Any] = {
 OBJECTS: Mapping[str, Any] = {
     t.BUCKET: bucket.S3Bucket,
     t.POLICY: s3settings.BucketPolicy,
+    t.CORS: s3settings.BucketCors,
+    t.LIFECYCLE: bucket.IlmPolicy,
     t.VERSIONING: s3settings.BucketVersioning,
 }
 ENDPOINT = "https://api.hetzner.cloud/v1"
@@ -89,7 +92,7 @@ class _ObjectClients(Mapping[str, Any]):
         from botocore.config import Config
 
         keys = self.credentials
-        place = str(self._target.options.get("object_storage_location") or self._target.region)
+        place = catalog.storage_location(self._target)
         endpoint = self._environment.get("HETZNER_S3_ENDPOINT") or f"https://{place}.your-objectstorage.com"
         config = Config(
             retries={"total_max_attempts": 1},

@@ -11,7 +11,7 @@ from typing import Any
 from rehost.providers.hetzner import catalog
 from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
-from rehost.stacks.model import Firewall, Network, Rule, Server, Stack, Target
+from rehost.stacks.model import Firewall, LoadBalancer, Network, Rule, Server, Stack, Target
 
 _GIB = 1024**3
 _IMAGES = "images go by neutral names, and the catalog knows what they are called here"
@@ -66,15 +66,38 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
     yield from _volumes(stack)
     for name, firewall in stack.firewalls.items():
         yield from _firewall(stack, name, firewall)
+    for name, balancer in stack.load_balancers.items():
+        yield from _load_balancer(stack, name, balancer)
     yield from bucket_names(stack)
     yield from apex_name_servers(stack)
     yield from _records(stack)
 
 
+def _load_balancer(stack: Stack, name: str, balancer: LoadBalancer) -> Iterator[Diagnostic]:
+    path: PathKey = ("load_balancers", name)
+    largest = catalog.load_balancer_types()[-1]
+    services = sum(not listener.redirect for listener in balancer.listen)
+    if services > largest["services"]:
+        why = f"the largest type, {largest['name']}, has {largest['services']} listeners"
+        yield Diagnostic("listeners", f"{services} listeners are too many", why, "make two", (*path, "listen"))
+    members = len(stack.servers_at(balancer.to))
+    if members > largest["targets"]:
+        why = f"the largest type, {largest['name']}, has {largest['targets']} targets"
+        yield Diagnostic("targets", f"{members} targets are too many", why, "use fewer servers", (*path, "to"))
+    for number, listener in enumerate(balancer.listen):
+        at: PathKey = (*path, "listen", number)
+        if listener.redirect and listener.port != 80:
+            why = "the https listener on port 443 redirects by itself, and only what comes in on port 80"
+            yield Diagnostic("redirect", "only port 80 can redirect", why, "write port: 80", (*at, "port"))
+        elif listener.port == 80 and not listener.redirect and any(other.redirect for other in balancer.listen):
+            why = "the https listener answers it to redirect"
+            yield Diagnostic("redirect", "port 80 is taken", why, "remove this listener", (*at, "port"))
+
+
 def _object_storage(target: Target) -> Iterator[Diagnostic]:
     places = catalog.locations()
     option = target.options.get("object_storage_location")
-    storage = str(option or target.region)
+    storage = catalog.storage_location(target)
     if places.get(storage, {}).get("object_storage"):
         return
     have = [name for name, row in places.items() if row["object_storage"]]

@@ -31,7 +31,7 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
     for name in stack.volumes:
         reason = "volumes are not encrypted by the provider"
         yield Finding(f"volumes.{name}", Fit.LOST, reason, "encrypt the file system on the server (LUKS)")
-    storage = str(target.options.get("object_storage_location") or target.region)
+    storage = catalog.storage_location(target)
     for name in stack.buckets:
         component = f"buckets.{name}"
         yield Finding(component, Fit.OPERATOR, "the keys of the object storage are made by hand", _KEYS)
@@ -39,6 +39,11 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
             yield Finding(
                 component, Fit.SUBSTITUTED, f"the bucket is in {storage}, the servers in {target.region}"
             )
+    for name, certificate in stack.certificates.items():
+        if certificate.issuer == "managed":
+            reason = "certificates are issued once the zone is delegated to Hetzner"
+            step = "until then bring one along with issuer: upload"
+            yield Finding(f"certificates.{name}", Fit.OPERATOR, reason, step)
     for zone in stack.dns:
         step = f"name Hetzner's name servers for {zone} at its registrar, once the records there are right"
         yield Finding(f"dns.{zone}", Fit.OPERATOR, "the delegation goes to Hetzner's name servers", step)

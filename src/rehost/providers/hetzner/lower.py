@@ -5,34 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner import catalog, edge
+from rehost.providers.hetzner import tokens as t
+from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Lowering, overridden
-from rehost.stacks.model import Firewall, Network, Record, Rule, Server
-
-ANCHOR = "hcloud:index/placementGroup:PlacementGroup"
-NETWORK = "hcloud:index/network:Network"
-SUBNET = "hcloud:index/networkSubnet:NetworkSubnet"
-FIREWALL = "hcloud:index/firewall:Firewall"
-FENCED = "hcloud:index/firewallAttachment:FirewallAttachment"
-KEY = "hcloud:index/sshKey:SshKey"
-SERVER = "hcloud:index/server:Server"
-VOLUME = "hcloud:index/volume:Volume"
-ATTACHMENT = "hcloud:index/volumeAttachment:VolumeAttachment"
-ZONE = "hcloud:index/zone:Zone"
-RRSET = "hcloud:index/zoneRrset:ZoneRrset"
-BUCKET = "minio:index/s3Bucket:S3Bucket"
-POLICY = "minio:index/s3BucketPolicy:S3BucketPolicy"
-VERSIONING = "minio:index/s3BucketVersioning:S3BucketVersioning"
+from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
 
 _GIB = 1024**3
+_SPREAD = 10
+"""Servers in a placement group, at most."""
 
 
 class HetznerLowering:
     """One lowering of a stack; `all` yields its resources."""
 
     def __init__(self, lowering: Lowering) -> None:
-        self._l = lowering
+        self.lowering = lowering
         self._stack = lowering.stack
         self._network = self._stack.network or (Network() if self._stack.servers else None)
         self._subnets = self._network.layout() if self._network else {}
@@ -40,33 +29,52 @@ class HetznerLowering:
     def all(self) -> Iterator[Resource]:
         """Every resource of the stack, behind the anchor that says whose project it is."""
         stack = self._stack
-        deployment: Value = UNKNOWN if self._l.deployment is None else self._l.deployment
-        marks = {**self._l.marks(ANCHOR, "anchor"), "rehost-deployment": deployment}
-        inputs = {"name": f"rehost-{stack.stack}-{self._l.target.name}", "type": "spread", "labels": marks}
-        yield self._l.resource(ANCHOR, "anchor", inputs, component="anchor")
+        deployment: Value = UNKNOWN if self.lowering.deployment is None else self.lowering.deployment
+        marks = {**self.lowering.marks(t.ANCHOR, "anchor"), "rehost-deployment": deployment}
+        inputs = {"name": f"rehost-{stack.stack}-{self.lowering.target.name}", "type": "spread", "labels": marks}
+        yield self.lowering.resource(t.ANCHOR, "anchor", inputs, component="anchor")
         if self._network:
             yield from self._networks(self._network)
         for name, key in stack.ssh_keys.items():
-            yield self._made(KEY, name, f"ssh_keys.{name}", {"publicKey": key.strip()})
+            yield self.labelled(t.KEY, name, f"ssh_keys.{name}", {"publicKey": key.strip()})
         for name, firewall in stack.firewalls.items():
             yield from self._firewall(name, firewall)
         for group, server in stack.servers.items():
             yield from self._servers(group, server)
         yield from self._volumes()
+        for name, address in stack.static_addresses.items():
+            yield from edge.static_address(self, name, address)
+        for name, certificate in stack.certificates.items():
+            yield from edge.certificate(self, name, certificate)
+        for name, balancer in stack.load_balancers.items():
+            yield from edge.load_balancer(self, name, balancer)
         yield from self._buckets()
         for zone, records in stack.dns.items():
-            yield self._made(ZONE, zone, f"dns.{zone}", {"name": zone, "mode": "primary"})
+            yield self.labelled(t.ZONE, zone, f"dns.{zone}", {"name": zone, "mode": "primary"})
             for record in records:
                 yield self._record(zone, record)
 
-    def _ref(self, token: str, name: str, path: str = "id") -> Ref:
-        return Ref(self._l.urn(token, name), path)
+    def ref(self, token: str, name: str, path: str = "id") -> Ref:
+        """Another resource's output."""
+        return Ref(self.lowering.urn(token, name), path)
 
     @property
     def _anchor(self) -> tuple[str, ...]:
-        return (self._l.urn(ANCHOR, "anchor"),)
+        return (self.lowering.urn(t.ANCHOR, "anchor"),)
 
-    def _made(
+    def plain(
+        self,
+        token: str,
+        name: str,
+        component: str,
+        inputs: Mapping[str, Value],
+        *,
+        after: tuple[str, ...] = (),
+    ) -> Resource:
+        """A resource whose type has no labels."""
+        return self.lowering.resource(token, name, inputs, component=component, after=after)
+
+    def labelled(
         self,
         token: str,
         name: str,
@@ -77,24 +85,25 @@ class HetznerLowering:
         override: Mapping[str, Mapping[str, Any]] | None = None,
         after: tuple[str, ...] = (),
     ) -> Resource:
-        marks = self._l.marks(token, name, labels)
+        """A resource with its owner's labels, after the anchor."""
+        marks = self.lowering.marks(token, name, labels)
         merged = overridden(
-            {"name": self._l.physical(name), **inputs, "labels": marks}, override or {}, self._l.target
+            {"name": self.lowering.physical(name), **inputs, "labels": marks}, override or {}, self.lowering.target
         )
-        return self._l.resource(token, name, merged, component=component, after=(*self._anchor, *after))
+        return self.lowering.resource(token, name, merged, component=component, after=(*self._anchor, *after))
 
     def _networks(self, network: Network) -> Iterator[Resource]:
         inputs = {"ipRange": str(network.cidr)}
-        yield self._made(NETWORK, "main", "network", inputs, override=network.override)
-        zone = catalog.locations()[self._l.target.region]["network_zone"]
+        yield self.labelled(t.NETWORK, "main", "network", inputs, override=network.override)
+        zone = catalog.locations()[self.lowering.target.region]["network_zone"]
         for name, subnet in self._subnets.items():
             part = {
-                "networkId": self._ref(NETWORK, "main"),
+                "networkId": self.ref(t.NETWORK, "main"),
                 "type": "cloud",
                 "networkZone": zone,
                 "ipRange": str(subnet.cidr),
             }
-            yield self._l.resource(SUBNET, name, part, component="network")
+            yield self.lowering.resource(t.SUBNET, name, part, component="network")
 
     def _names_servers(self, firewall: Firewall) -> bool:
         rules = (*firewall.ingress, *firewall.egress)
@@ -103,8 +112,12 @@ class HetznerLowering:
     def _firewall(self, name: str, firewall: Firewall) -> Iterator[Resource]:
         rules = [row for rule in firewall.ingress for row in self._rules(rule, "in")]
         rules += [row for rule in firewall.egress for row in self._rules(rule, "out")]
+        if firewall.egress and not any(row["direction"] == "out" for row in rules):
+            # Without a rule everything may go out: one that lets nothing of use through keeps the rest in.
+            inside = str(self._network.cidr) if self._network else "10.0.0.0/8"
+            rules.append({"direction": "out", "protocol": "icmp", "destinationIps": [inside]})
         component = f"firewalls.{name}"
-        yield self._made(FIREWALL, name, component, {"rules": rules}, override=firewall.override)
+        yield self.labelled(t.FIREWALL, name, component, {"rules": rules}, override=firewall.override)
         if self._names_servers(firewall):
             # Its rules need addresses of servers, so the servers can't need it: it is put before them afterwards.
             members = [
@@ -115,10 +128,10 @@ class HetznerLowering:
             ]
             if members:
                 join = {
-                    "firewallId": self._ref(FIREWALL, name),
-                    "serverIds": [self._ref(SERVER, member) for member in members],
+                    "firewallId": self.ref(t.FIREWALL, name),
+                    "serverIds": [self.ref(t.SERVER, member) for member in members],
                 }
-                yield self._l.resource(FENCED, name, join, component=component)
+                yield self.lowering.resource(t.FENCED, name, join, component=component)
 
     def _rules(self, rule: Rule, direction: str) -> list[dict[str, Value]]:
         addresses = list(dict.fromkeys(address for peer in rule.peers for address in self._addresses(peer)))
@@ -149,31 +162,34 @@ class HetznerLowering:
         server = self._stack.servers[group]
         if not server.public:
             return []
-        return [Join((self._ref(SERVER, member, "ipv4Address"), "/32")) for member in server.members(group)]
+        return [Join((self.ref(t.SERVER, member, "ipv4Address"), "/32")) for member in server.members(group)]
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
-        after = tuple(self._l.urn(SUBNET, name) for name in self._subnets)
+        after = tuple(self.lowering.urn(t.SUBNET, name) for name in self._subnets)
         attached = [
             name
             for name in server.firewalls
             if server.public and not self._names_servers(self._stack.firewalls[name])
         ]
-        for member in server.members(group):
+        if server.placement:
+            yield from self._groups(group, server)
+        for position, member in enumerate(server.members(group)):
             inputs: dict[str, Value] = {
-                "serverType": self._l.fact(f"servers.{group}.type"),
-                "image": self._l.fact(f"servers.{group}.image"),
-                "location": self._l.target.region,
-                "sshKeys": [self._ref(KEY, name) for name in server.ssh_keys] or None,
-                "publicNets": [{"ipv4Enabled": server.public, "ipv6Enabled": server.public}],
-                "networks": [{"networkId": self._ref(NETWORK, "main")}],
-                "firewallIds": [self._ref(FIREWALL, name) for name in attached] if server.public else None,
+                "serverType": self.lowering.fact(f"servers.{group}.type"),
+                "image": self.lowering.fact(f"servers.{group}.image"),
+                "location": self.lowering.target.region,
+                "sshKeys": [self.ref(t.KEY, name) for name in server.ssh_keys] or None,
+                "publicNets": [self._public_net(server, member)],
+                "placementGroupId": self._group_of(group, position) if server.placement else None,
+                "networks": [{"networkId": self.ref(t.NETWORK, "main")}],
+                "firewallIds": [self.ref(t.FIREWALL, name) for name in attached] if server.public else None,
                 "ignoreRemoteFirewallIds": True
                 if server.public and len(attached) < len(server.firewalls)
                 else None,
-                "userData": self._l.text(server.user_data, self._export) if server.user_data else None,
+                "userData": self.lowering.text(server.user_data, self.export) if server.user_data else None,
             }
-            yield self._made(
-                SERVER,
+            yield self.labelled(
+                t.SERVER,
                 member,
                 f"servers.{member}",
                 inputs,
@@ -182,6 +198,19 @@ class HetznerLowering:
                 after=after,
             )
 
+    def _public_net(self, server: Server, member: str) -> dict[str, Value]:
+        net: dict[str, Value] = {"ipv4Enabled": server.public, "ipv6Enabled": server.public}
+        address = self._stack.address_of(member)
+        return net | ({"ipv4": self.ref(t.PRIMARY_IP, address)} if address else {})
+
+    def _groups(self, group: str, server: Server) -> Iterator[Resource]:
+        """Enough placement groups for all members: one holds ten servers."""
+        for number in range(1, -(-server.count // _SPREAD) + 1):
+            yield self.labelled(t.PLACEMENT, f"{group}-{number}", f"servers.{group}", {"type": "spread"})
+
+    def _group_of(self, group: str, position: int) -> Ref:
+        return self.ref(t.PLACEMENT, f"{group}-{position // _SPREAD + 1}")
+
     def _volumes(self) -> Iterator[Resource]:
         for name, volume in self._stack.volumes.items():
             for position, member in enumerate(self._stack.server_named(volume.on), 1):
@@ -189,22 +218,28 @@ class HetznerLowering:
                 inputs = {
                     "size": max(10, -(-volume.size // _GIB)),
                     "format": volume.filesystem,
-                    "location": self._l.target.region,
+                    "location": self.lowering.target.region,
                 }
-                yield self._made(VOLUME, full, component, inputs, override=volume.override)
-                join = {"volumeId": self._ref(VOLUME, full), "serverId": self._ref(SERVER, member)}
-                yield self._l.resource(ATTACHMENT, full, join, component=component)
+                yield self.labelled(t.VOLUME, full, component, inputs, override=volume.override)
+                join = {"volumeId": self.ref(t.VOLUME, full), "serverId": self.ref(t.SERVER, member)}
+                yield self.lowering.resource(t.ATTACHMENT, full, join, component=component)
 
     def _buckets(self) -> Iterator[Resource]:
         for name, bucket in self._stack.buckets.items():
             component = f"buckets.{name}"
-            real = self._l.global_name(name)
-            inputs = overridden({"bucket": real, "acl": "private"}, bucket.override, self._l.target)
-            yield self._l.resource(BUCKET, name, inputs, component=component)
-            of = {"bucket": self._ref(BUCKET, name)}
+            real = self.lowering.global_name(name)
+            inputs = overridden({"bucket": real, "acl": "private"}, bucket.override, self.lowering.target)
+            yield self.lowering.resource(t.BUCKET, name, inputs, component=component)
+            of = {"bucket": self.ref(t.BUCKET, name)}
             if bucket.versioning:
                 status = {"versioningConfiguration": {"status": "Enabled"}}
-                yield self._l.resource(VERSIONING, name, {**of, **status}, component=component)
+                yield self.lowering.resource(t.VERSIONING, name, {**of, **status}, component=component)
+            if bucket.cors:
+                rules: list[Value] = [cors_rule(rule) for rule in bucket.cors]
+                yield self.plain(t.CORS, name, component, {**of, "corsRules": rules})
+            if bucket.lifecycle:
+                rules = [_lifecycle(number, rule) for number, rule in enumerate(bucket.lifecycle, 1)]
+                yield self.plain(t.LIFECYCLE, name, component, {**of, "rules": rules})
             if bucket.public_read:
                 statement = {
                     "Sid": "PublicRead",
@@ -214,34 +249,45 @@ class HetznerLowering:
                     "Resource": UNKNOWN if real is UNKNOWN else [f"arn:aws:s3:::{real}/*"],
                 }
                 policy = {**of, "policy": Json({"Version": "2012-10-17", "Statement": [statement]})}
-                yield self._l.resource(POLICY, name, policy, component=component)
+                yield self.lowering.resource(t.POLICY, name, policy, component=component)
 
     def _record(self, zone: str, record: Record) -> Resource:
         given = record.values()
         if given is None:
             type_ = "A"
-            members = self._stack.server_named((record.to or "").removeprefix("servers."))
-            values: list[Value] = [self._ref(SERVER, member, "ipv4Address") for member in members]
+            values = self._pointed(record.to or "")
         else:
             type_ = given[0]
-            values = [_value(type_, self._l.text(value, self._export)) for value in given[1]]
+            values = [_value(type_, self.lowering.text(value, self.export)) for value in given[1]]
         inputs = {
-            "zone": self._ref(ZONE, zone),
+            "zone": self.ref(t.ZONE, zone),
             "name": record.name,
             "type": type_,
             "ttl": record.ttl,
             "records": [{"value": value} for value in values],
-            "labels": self._l.marks(RRSET, f"{record.name}.{zone}/{type_}"),
+            "labels": self.lowering.marks(t.RRSET, f"{record.name}.{zone}/{type_}"),
         }
         full = zone if record.name == "@" else f"{record.name}.{zone}"
-        return self._l.resource(RRSET, f"{record.name}.{zone}/{type_}", inputs, component=f"dns.{full}")
+        return self.lowering.resource(t.RRSET, f"{record.name}.{zone}/{type_}", inputs, component=f"dns.{full}")
 
-    def _export(self, address: str) -> Value:
+    def _pointed(self, to: str) -> list[Value]:
+        """The addresses that a record to a component holds."""
+        family, _, name = to.partition(".")
+        if family == "load_balancers":
+            return [self.ref(t.BALANCER, name, "ipv4")]
+        if family == "static_addresses":
+            return [self.ref(t.PRIMARY_IP, name, "ipAddress")]
+        return [self.ref(t.SERVER, member, "ipv4Address") for member in self._stack.server_named(name)]
+
+    def export(self, address: str) -> Value:
+        """What a reference in the stack file stands for."""
         family, _, rest = address.partition(".")
         name, _, attribute = rest.rpartition(".")
+        if family in ("load_balancers", "static_addresses"):
+            return self._pointed(f"{family}.{name}")[0]
         if family == "servers":
             path = "ipv4Address" if "public" in attribute else "networks[0].ip"
-            refs = [self._ref(SERVER, member, path) for member in self._stack.server_named(name)]
+            refs = [self.ref(t.SERVER, member, path) for member in self._stack.server_named(name)]
             if not attribute.endswith("s"):
                 return refs[0]
             parts: list[Value] = []
@@ -250,13 +296,22 @@ class HetznerLowering:
             return Join(tuple(parts))
         if family == "buckets":
             if attribute == "name":
-                return self._ref(BUCKET, name, "bucket")
+                return self.ref(t.BUCKET, name, "bucket")
             if attribute == "endpoint":
-                return f"https://{self._l.target.region}.your-objectstorage.com"
-            return Join(("https://", self._ref(BUCKET, name, "bucketDomainName")))
+                return f"https://{catalog.storage_location(self.lowering.target)}.your-objectstorage.com"
+            return Join(("https://", self.ref(t.BUCKET, name, "bucketDomainName")))
         if family == "dns":
-            return self._ref(ZONE, name, "authoritativeNameservers")
-        return self._ref(VOLUME, f"{name}-1", "linuxDevice")
+            return self.ref(t.ZONE, name, "authoritativeNameservers")
+        return self.ref(t.VOLUME, f"{name}-1", "linuxDevice")
+
+
+def _lifecycle(number: int, rule: LifecycleRule) -> dict[str, Value]:
+    made: dict[str, Value] = {"id": f"rule-{number}", "filter": rule.prefix, "status": "Enabled"}
+    if rule.expire_days is not None:
+        made["expiration"] = f"{rule.expire_days}d"
+    if rule.expire_versions_days is not None:
+        made["noncurrentVersionExpirationDays"] = rule.expire_versions_days
+    return made
 
 
 def _value(type_: str, value: Value) -> Value:

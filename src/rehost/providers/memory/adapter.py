@@ -117,6 +117,8 @@ class _Lower:
         if family == "servers":
             member = self._l.stack.server_named(name)[0]
             return self._ref("server", member, "publicIp" if rest and "public" in rest[0] else "privateIp")
+        if family in ("load_balancers", "static_addresses"):
+            return self._pointed(f"{family}.{name}")[0]
         if family == "buckets":
             return self._ref("bucket", name, "name")
         return address
@@ -136,6 +138,7 @@ class _Lower:
         for name, key in stack.ssh_keys.items():
             yield self._make("sshKey", name, f"ssh_keys.{name}", {"publicKey": key})
         yield from self._servers()
+        yield from self._edge()
         for name, bucket in stack.buckets.items():
             token = _token("bucket")
             yield self._l.resource(
@@ -145,6 +148,8 @@ class _Lower:
                     "name": self._l.global_name(name),
                     "versioning": bucket.versioning,
                     "publicRead": bucket.public_read,
+                    "cors": [rule.model_dump() for rule in bucket.cors] or None,
+                    "lifecycle": [rule.model_dump(exclude_none=True) for rule in bucket.lifecycle] or None,
                     "tags": self._l.marks(token, name),
                 },
                 component=f"buckets.{name}",
@@ -183,12 +188,46 @@ class _Lower:
                 }
                 yield self._make("volumeAttachment", f"{name}-{position}", f"volumes.{name}-{position}", join)
 
+    def _edge(self) -> Iterator[Resource]:
+        stack = self._l.stack
+        for name, address in stack.static_addresses.items():
+            inputs: dict[str, Value] = {"serverId": self._ref("server", stack.servers_at(address.on)[0])}
+            if address.reverse:
+                inputs["reverse"] = address.reverse
+            yield self._make("staticAddress", name, f"static_addresses.{name}", inputs, address.override)
+        for name, certificate in stack.certificates.items():
+            inputs = {"domains": list(certificate.domains), "issuer": certificate.issuer}
+            if certificate.issuer == "upload":
+                inputs["certificate"] = self._l.text(certificate.certificate or "", self._export)
+                inputs["privateKey"] = self._l.text(certificate.private_key or "", self._export)
+            yield self._make("certificate", name, f"certificates.{name}", inputs, certificate.override)
+        for name, balancer in stack.load_balancers.items():
+            used = [listener.certificate for listener in balancer.listen if listener.certificate]
+            inputs = {
+                "serverIds": [self._ref("server", member) for member in stack.servers_at(balancer.to)],
+                "listeners": [listener.model_dump(exclude_none=True) for listener in balancer.listen],
+                "certificateIds": [self._ref("certificate", certificate) for certificate in used],
+                "healthCheck": balancer.health_check.model_dump(exclude_none=True),
+                "sticky": balancer.sticky,
+                "algorithm": balancer.algorithm,
+                "internal": balancer.internal,
+            }
+            yield self._make("loadBalancer", name, f"load_balancers.{name}", inputs, balancer.override)
+
+    def _pointed(self, to: str) -> list[Value]:
+        """The addresses that a record to a component holds."""
+        family, _, name = to.partition(".")
+        if family == "load_balancers":
+            return [self._ref("loadBalancer", name, "publicIp")]
+        if family == "static_addresses":
+            return [self._ref("staticAddress", name, "publicIp")]
+        return [self._ref("server", member, "publicIp") for member in self._l.stack.server_named(name)]
+
     def _record(self, zone: str, record: Record) -> Resource:
         given = record.values()
         if given is None:
-            group = (record.to or "").removeprefix("servers.")
             type_ = "A"
-            values: list[Value] = [self._ref("server", m, "publicIp") for m in self._l.stack.server_named(group)]
+            values = self._pointed(record.to or "")
         else:
             type_, values = given[0], [self._l.text(value, self._export) for value in given[1]]
         name = zone if record.name == "@" else f"{record.name}.{zone}"

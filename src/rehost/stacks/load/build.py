@@ -16,7 +16,7 @@ from rehost.stacks.load.messages import about, described
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.model import Stack, Target
 
-FUTURE = {"services", "databases", "caches", "load_balancers", "certificates", "static_addresses", "mail"}
+FUTURE = {"services", "databases", "caches", "mail"}
 PLACEHOLDER = "unnamed"
 """The name of a partial stack whose own can't be used."""
 _STAND_IN = "10GiB"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from annotated_types import MaxLen, MinLen
 from pydantic import BeforeValidator, TypeAdapter
 from pydantic.fields import FieldInfo
 
@@ -151,8 +152,12 @@ class _Maker:
         item = self._value(get_args(plain)[0], peers, empty=False)
         said = _said(annotation)
         many: Schema = {"type": "array", "items": item}
-        if any(isinstance(part, FieldInfo) and part.metadata for part in said):
-            many["minItems"] = 1
+        rules = [rule for part in said for rule in (part.metadata if isinstance(part, FieldInfo) else [part])]
+        for rule in rules:
+            if isinstance(rule, MinLen):
+                many["minItems"] = rule.min_length
+            elif isinstance(rule, MaxLen):
+                many["maxItems"] = rule.max_length
         if any(isinstance(part, BeforeValidator) and part.func is as_list for part in said):
             return {"anyOf": [item, many]}
         return {**many, "type": ["array", "null"] if empty else "array"}

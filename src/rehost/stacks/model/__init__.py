@@ -2,17 +2,24 @@
 
 from rehost.stacks.model.base import Bytes, Component, Override, parse_size, show_size
 from rehost.stacks.model.compute import Server, Size, Volume
+from rehost.stacks.model.edge import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
 from rehost.stacks.model.stack import Check, Secret, Stack, Target
-from rehost.stacks.model.storage import Bucket
+from rehost.stacks.model.storage import Bucket, CorsRule, LifecycleRule
 from rehost.stacks.model.zones import Record
 
 __all__ = [
     "Bucket",
     "Bytes",
+    "Certificate",
     "Check",
     "Component",
+    "CorsRule",
     "Firewall",
+    "HealthCheck",
+    "LifecycleRule",
+    "Listener",
+    "LoadBalancer",
     "Network",
     "Override",
     "Record",
@@ -21,6 +28,7 @@ __all__ = [
     "Server",
     "Size",
     "Stack",
+    "StaticAddress",
     "Subnet",
     "Target",
     "Volume",

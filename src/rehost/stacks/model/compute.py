@@ -41,6 +41,8 @@ class Server(Component):
     """Names under `firewalls` of the stack."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels or tags of the servers, for your own use."""
+    placement: Literal["spread"] | None = None
+    """`spread` keeps the servers of the group on different machines of the provider."""
     user_data: str = ""
     """Given to cloud-init at creation and frozen from then on. May refer to other components with `${...}`."""
     override: Override = Field(default_factory=dict)

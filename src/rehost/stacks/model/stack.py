@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from rehost.stacks.model.base import Component, Name, SecretName, complaint
 from rehost.stacks.model.compute import Server, Volume
+from rehost.stacks.model.edge import Certificate, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network
 from rehost.stacks.model.storage import Bucket
 from rehost.stacks.model.zones import Record
@@ -95,6 +96,12 @@ class Stack(Component):
     """Server groups by name."""
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     """Volumes by name."""
+    static_addresses: dict[Name, StaticAddress] = Field(default_factory=dict)
+    """Public addresses that outlive servers, by name."""
+    certificates: dict[Name, Certificate] = Field(default_factory=dict)
+    """Certificates by name."""
+    load_balancers: dict[Name, LoadBalancer] = Field(default_factory=dict)
+    """Load balancers by name."""
     buckets: dict[Name, Bucket] = Field(default_factory=dict)
     """Buckets by name."""
     dns: dict[Domain, tuple[Record, ...]] = Field(default_factory=dict)
@@ -118,6 +125,21 @@ class Stack(Component):
     def subnets(self) -> dict[str, Any]:
         """The subnets of the network, empty without one."""
         return self.network.layout() if self.network else {}
+
+    def zone_of(self, name: str) -> str | None:
+        """The zone of the stack that a host name belongs to, the longest that fits; None where there is none."""
+        zones = [zone for zone in self.dns if name == zone or name.endswith("." + zone)]
+        return max(zones, key=len, default=None)
+
+    def address_of(self, server: str) -> str | None:
+        """The name of the static address of a server, None if it has none."""
+        found = (name for name, a in self.static_addresses.items() if server in self.servers_at(a.on))
+        return next(found, None)
+
+    def servers_at(self, address: str) -> list[str]:
+        """The servers that an address (`servers.app`, `servers.app-1`) stands for; empty if it names none."""
+        family, _, name = address.partition(".")
+        return self.server_named(name) if family == "servers" else []
 
     def server_named(self, name: str) -> list[str]:
         """The servers that a group's name or a single server's name stands for; empty if it names none."""

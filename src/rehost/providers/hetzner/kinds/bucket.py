@@ -1,4 +1,4 @@
-"""minio:index/s3Bucket:S3Bucket on Hetzner Object Storage"""
+"""minio:index/s3Bucket:S3Bucket and minio:index/ilmPolicy:IlmPolicy on Hetzner Object Storage"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from rehost.providers.base import described
 from rehost.providers.botoerrors import guarded
-from rehost.providers.s3settings import not_empty
+from rehost.providers.s3settings import Setting, not_empty
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live
@@ -58,3 +58,43 @@ class S3Bucket:
         except ProviderError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise not_empty(error, known.id) from error
+
+
+class IlmPolicy(Setting):
+    """What becomes of objects with time, in the words of the official type: a prefix as filter, days as `30d`."""
+
+    def get(self, bucket: str) -> dict[str, Value] | None:
+        rows = self.client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        return {"rules": [_rule(row) for row in rows]}
+
+    def put(self, inputs: Mapping[str, Value]) -> None:
+        rows = []
+        for rule in inputs["rules"]:
+            row: dict[str, Any] = {
+                "ID": rule["id"],
+                "Status": rule.get("status", "Enabled"),
+                "Filter": {"Prefix": rule.get("filter", "")},
+            }
+            if rule.get("expiration"):
+                row["Expiration"] = {"Days": int(str(rule["expiration"]).removesuffix("d"))}
+            if rule.get("noncurrentVersionExpirationDays"):
+                row["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule["noncurrentVersionExpirationDays"]}
+            rows.append(row)
+        self.client.put_bucket_lifecycle_configuration(
+            Bucket=inputs["bucket"], LifecycleConfiguration={"Rules": rows}
+        )
+
+    def clear(self, bucket: str) -> None:
+        self.client.delete_bucket_lifecycle(Bucket=bucket)
+
+
+def _rule(row: Mapping[str, Any]) -> dict[str, Value]:
+    prefix = (row.get("Filter") or {}).get("Prefix") or row.get("Prefix") or ""
+    rule: dict[str, Value] = {"id": row["ID"], "status": row["Status"], "filter": prefix}
+    days = (row.get("Expiration") or {}).get("Days")
+    if days is not None:
+        rule["expiration"] = f"{days}d"
+    versions = (row.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays")
+    if versions is not None:
+        rule["noncurrentVersionExpirationDays"] = versions
+    return rule

@@ -87,12 +87,24 @@ def _placement_groups() -> None:
             raise refused("InvalidPlacementGroup.Unknown", f"The Placement Group '{name}' is unknown.")
         for reservation in self.ec2_backend.all_reservations():
             for server in reservation.instances:
-                if server.state != "terminated" and (server.placement or {}).get("GroupName") == name:
+                if server.state != "terminated" and server.placement.group_name == name:
                     raise refused("InvalidPlacementGroup.InUse", f"The placement group '{name}' is in use.")
         group = groups(self).pop(name)
         self.ec2_backend.tags.pop(group["GroupId"], None)
         return ActionResult({})
 
+    run = EC2Response.run_instances
+
+    def run_in_group(self: Any) -> ActionResult:
+        name = str(self._get_param("Placement.GroupName") or "")
+        if name and name not in groups(self):
+            raise refused("InvalidPlacementGroup.Unknown", f"The Placement Group '{name}' is unknown.")
+        made = run(self)
+        for server in getattr(made.result, "instances", ()) if name else ():
+            server.placement.group_name = name
+        return made
+
+    _put(EC2Response, "run_instances", run_in_group)
     for name, function in (("create", create), ("describe", describe), ("delete", delete)):
         many = "s" if name == "describe" else ""
         _put(EC2Response, f"{name}_placement_group{many}", function)

@@ -1,0 +1,91 @@
+"""Load balancers, certificates and static addresses: what their form can't tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
+from rehost.stacks.load import Loaded
+from rehost.stacks.model import Listener, Stack
+
+
+def check_edge(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
+    """Every finding, with paths into the partial stack."""
+    groups = loaded.declared("servers")
+    for name, balancer in stack.load_balancers.items():
+        path: PathKey = ("load_balancers", name)
+        family, _, group = balancer.to.partition(".")
+        if family != "servers" or group not in groups:
+            choices = [f"servers.{known}" for known in groups]
+            why = f"a load balancer spreads over a server group: {', '.join(choices) or 'the stack has none'}"
+            fix = did_you_mean(balancer.to, choices)
+            yield Diagnostic("reference", f"there is no server group {balancer.to!r}", why, fix, (*path, "to"))
+        yield from _listeners(balancer.listen, loaded, path)
+    for name, certificate in stack.certificates.items():
+        if certificate.issuer == "managed":
+            yield from _provable(loaded, name, certificate.domains)
+    yield from _addresses(stack, loaded)
+
+
+def _listeners(listen: tuple[Listener, ...], loaded: Loaded, path: PathKey) -> Iterator[Diagnostic]:
+    certificates = loaded.declared("certificates")
+    seen: set[int] = set()
+    for number, listener in enumerate(listen):
+        at: PathKey = (*path, "listen", number)
+        if listener.port in seen:
+            summary = f"port {listener.port} is listened on twice"
+            why = "a port has one listener"
+            yield Diagnostic("repeated", summary, why, "remove one of the two", (*at, "port"))
+        seen.add(listener.port)
+        if listener.certificate is not None and listener.certificate not in certificates:
+            why = f"the stack has {', '.join(certificates) or 'no certificate at all'}"
+            fix = did_you_mean(listener.certificate, certificates)
+            summary = f"there is no certificate {listener.certificate!r}"
+            yield Diagnostic("reference", summary, why, fix, (*at, "certificate"))
+        if listener.redirect and not any(other.port == 443 and other.protocol == "https" for other in listen):
+            why = "visitors would be sent to port 443, where nothing answers"
+            fix = "add an https listener on port 443"
+            yield Diagnostic("redirect", "the redirect leads nowhere", why, fix, (*at, "redirect"))
+
+
+def _provable(loaded: Loaded, name: str, domains: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """Who issues a certificate asks for a record in the zone of each name."""
+    known = loaded.declared("dns")
+    for number, domain in enumerate(domains):
+        base = domain.removeprefix("*.")
+        if not any(base == zone or base.endswith("." + zone) for zone in known):
+            yield Diagnostic(
+                "unproven-domain",
+                f"{domain} is in no zone of the stack",
+                "a managed certificate is issued to whoever can put a record into the zone",
+                f"add the zone under dns, or bring the certificate along with issuer: upload ({name})",
+                ("certificates", name, "domains", number),
+            )
+
+
+def _addresses(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
+    taken: dict[str, str] = {}
+    for name, address in stack.static_addresses.items():
+        path: PathKey = ("static_addresses", name, "on")
+        members = stack.servers_at(address.on)
+        family, _, server = address.on.partition(".")
+        group = server if server in stack.servers else server.rpartition("-")[0]
+        known = family == "servers" and group in loaded.declared("servers")
+        if not known or (group in stack.servers and not members):
+            choices = [f"servers.{member}" for each in stack.servers for member in stack.server_named(each)]
+            fix = did_you_mean(address.on, choices)
+            why = "a static address is on one server of the stack"
+            yield Diagnostic("reference", f"there is no server {address.on!r}", why, fix, path)
+        elif len(members) > 1:
+            fix = f"name one of them: servers.{members[0]}"
+            yield Diagnostic("one-server", f"{address.on} are several servers", "an address has one", fix, path)
+        for member in members[:1]:
+            if member in taken:
+                summary = f"servers.{member} has the static address {taken[member]} already"
+                why = "a server has one public IPv4 address"
+                yield Diagnostic("repeated", summary, why, "remove one of the two", path)
+            taken.setdefault(member, name)
+            if not stack.servers[group].public:
+                fix = f"set public: true in servers.{group}"
+                why = "the static address takes the place of a public one"
+                yield Diagnostic("private", f"{address.on} has no public address", why, fix, path)
