@@ -19,8 +19,8 @@ _SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "v
 _INDEX = re.compile(r"\[\d+\]")
 
 Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change | None]
-"""Decides on one change with old and new inputs at hand: whether it replaces, what it interrupts, or (None) that it
-is no difference. Pure."""
+"""Decides on one change with old and new inputs at hand: whether it replaces, what it interrupts, or (None) that
+it is no difference. Pure."""
 
 
 @dataclass(frozen=True)
