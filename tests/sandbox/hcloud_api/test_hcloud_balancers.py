@@ -91,10 +91,23 @@ def test_targets_are_reached_over_an_address_that_they_have(api: Any) -> None:
     shown = api.get(path)["load_balancer"]
     assert shown["private_net"] == [{"network": network, "ip": "10.0.1.200"}]
     assert shown["targets"][0]["health_status"][0]["status"] == "healthy"
+    health = [{"listen_port": 80, "status": "healthy", "detail": None, "http_status_code": None}]
+    assert shown["targets"][0]["health_status"] == health
     api.done(f"/servers/{inside}/actions/poweroff")
     assert api.get(path)["load_balancer"]["targets"][0]["health_status"][0]["status"] == "unhealthy"
     api.done(f"/servers/{inside}", None, "DELETE")
     assert api.get(path)["load_balancer"]["targets"] == []
+
+
+def test_the_health_of_a_new_target_is_not_known_at_once(api: Any) -> None:
+    path = edge(api, services=[{"protocol": "http"}])
+    target = {"type": "server", "server": {"id": api.server()["id"]}}
+    api.post(f"{path}/actions/add_target", target)
+    seen = []
+    for _ in range(2):
+        seen.append(api.get(path)["load_balancer"]["targets"][0]["health_status"][0]["status"])
+        api.clock.pass_by(3.0)
+    assert seen == ["unknown", "healthy"]
 
 
 def test_an_address_that_a_load_balancer_uses_stays(api: Any) -> None:
@@ -173,6 +186,11 @@ def test_managed_certificates_need_their_zone_and_its_consent(api: Any) -> None:
         ("www.second.example", "dns_zone_is_secondary_zone"),
     ):
         assert api.failed("/certificates", order(domain, domain)) == code
+    api.app.behaviour.delegations = {"plaza.example": "invalid"}
+    assert (
+        api.failed("/certificates", order("lost", "plaza.example")) == "could_not_verify_domain_delegated_to_zone"
+    )
+    api.app.behaviour.delegations = {"plaza.example": "valid"}
     failed = api.get("/certificates", name="a.closed.plaza.example")["certificates"][0]
     assert failed["status"]["error"]["code"] == "caa_record_does_not_allow_ca"
     api.done("/zones/plaza.example/rrsets/closed/CAA", None, "DELETE")

@@ -29,6 +29,9 @@ def test_subnets_lie_in_the_network_beside_each_other(api: Any) -> None:
         assert api.fields("POST", add, {**SUBNET, "ip_range": range_}) == {"ip_range"}
     assert api.fields("POST", add, {"type": "cloud", "network_zone": "moon"}) == {"network_zone"}
     assert api.fields("POST", add, {**SUBNET, "type": "vswitch"}) == {"vswitch_id"}
+    coupled = {"type": "vswitch", "network_zone": "eu-central", "vswitch_id": 7}
+    api.done(add, coupled)
+    assert api.refused("POST", add, coupled) == (422, "vswitch_id_already_used")
     assert (
         api.refused("POST", f"/networks/{network['id']}/actions/delete_subnet", {"ip_range": "10.0.7.0/24"})[0]
         == 404

@@ -37,6 +37,17 @@ def test_a_zone_has_soa_and_nameservers_from_the_start(zone: Any) -> None:
     assert zone.done("/zones", {**ZONE, "name": "shop.co.uk"})["zone"]["name"] == "shop.co.uk"
 
 
+def test_a_delegation_is_seen_when_it_is_there(zone: Any) -> None:
+    def found() -> dict[str, Any]:
+        return dict(zone.get("/zones/plaza.example")["zone"]["authoritative_nameservers"])
+
+    assert (found()["delegation_status"], found()["delegated"]) == ("unknown", [])
+    zone.app.behaviour.delegations["plaza.example"] = "valid"
+    assert found()["delegated"] == found()["assigned"]
+    zone.app.behaviour.delegations["plaza.example"] = "lame"
+    assert (found()["delegation_status"], found()["delegated"]) == ("lame", [])
+
+
 def test_every_change_raises_the_serial(zone: Any) -> None:
     def serial() -> int:
         return int(zone.get(f"{SETS}/@/SOA")["rrset"]["records"][0]["value"].split()[2])

@@ -60,7 +60,15 @@ _FAMILIES = (
     volumes,
     zones,
 )
-_SWITCHES = ("action_seconds", "stale_seconds", "stale_single_seconds", "rate_limit", "capacity", "limits")
+_SWITCHES = (
+    "action_seconds",
+    "stale_seconds",
+    "stale_single_seconds",
+    "rate_limit",
+    "capacity",
+    "limits",
+    "delegations",
+)
 FORMAT = 1
 """Of what `dump` writes."""
 

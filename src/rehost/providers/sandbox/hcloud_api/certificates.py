@@ -10,7 +10,7 @@ from rehost.providers.sandbox.hcloud_api import labels, pem
 from rehost.providers.sandbox.hcloud_api.errors import Record, invalid, refused
 from rehost.providers.sandbox.hcloud_api.resources import Answer, Call, Kind
 from rehost.providers.sandbox.hcloud_api.store import Project, effect, public
-from rehost.providers.sandbox.hcloud_api.zones import enclosing
+from rehost.providers.sandbox.hcloud_api.zones import delegation, enclosing
 
 _AUTHORITY = "letsencrypt.org"
 _DOMAIN = re.compile(r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -18,6 +18,7 @@ _MOST_DOMAINS = 100
 _MESSAGES = {
     "dns_zone_not_found": "DNS zone not found",
     "dns_zone_is_secondary_zone": "DNS zone is a secondary zone",
+    "could_not_verify_domain_delegated_to_zone": "Could not verify domain delegated to zone",
     "caa_record_does_not_allow_ca": "CAA record does not allow certificate authority",
 }
 
@@ -103,6 +104,8 @@ def _obstacle(project: Project, domain: str) -> str | None:
         return "dns_zone_not_found"
     if zone["mode"] == "secondary":
         return "dns_zone_is_secondary_zone"
+    if delegation(project, zone["name"]) not in ("unknown", "valid"):
+        return "could_not_verify_domain_delegated_to_zone"
     owner = name.removesuffix(zone["name"]).rstrip(".") or "@"
     while True:
         found = zone["_sets"].get(f"{owner}/CAA")

@@ -143,7 +143,7 @@ def target(project: Project, balancer: Record, body: Record) -> Record:
     if named is None:
         raise invalid(type_, f"is needed for type {type_}")
     private = bool(body.get("use_private_ip"))
-    row: Record = {"type": type_, type_: named}
+    row: Record = {"type": type_, type_: named, "_since": project.clock()}
     if same(balancer, row) is not None:
         raise refused("target_already_defined", "the target is already defined")
     if type_ == "ip":

@@ -48,7 +48,7 @@ def _subnets(network: Record) -> list[IPv4Network]:
     return [IPv4Network(subnet["ip_range"]) for subnet in network["subnets"]]
 
 
-def _subnet(network: Record, body: Record) -> Record:
+def _subnet(project: Project, network: Record, body: Record) -> Record:
     whole, others = _whole(network), _subnets(network)
     if len(others) >= catalog.limit("subnets_per_network"):
         raise limited("subnet_limit", "the network has too many subnets")
@@ -57,6 +57,12 @@ def _subnet(network: Record, body: Record) -> Record:
     vswitch = body.get("vswitch_id") or None
     if (body["type"] == "vswitch") != (vswitch is not None):
         raise invalid("vswitch_id", "is needed for type vswitch, and only there")
+    if vswitch is not None and any(
+        subnet["vswitch_id"] == vswitch
+        for other in project.all("networks").values()
+        for subnet in other["subnets"]
+    ):
+        raise refused("vswitch_id_already_used", "the vSwitch is coupled to a network already")
     if body.get("ip_range"):
         inside = _range(body["ip_range"], "ip_range", _SMALLEST_SUBNET)
     else:
@@ -226,7 +232,7 @@ def _add(call: Call) -> Answer:
         "expose_routes_to_vswitch": bool(body.get("expose_routes_to_vswitch", False)),
     }
     for subnet in body.get("subnets") or []:
-        record["subnets"].append(_subnet(record, subnet))
+        record["subnets"].append(_subnet(call.project, record, subnet))
     for route in body.get("routes") or []:
         record["routes"].append(_route(record, route))
     return 201, {"network": NETWORKS.show(call.project, call.project.add("networks", record))}
@@ -271,7 +277,9 @@ def _edit(call: Call, command: str, network: Record, field: str, rows: list[Reco
 
 def _add_subnet(call: Call, id: int) -> Answer:
     network = _unchanging(call, id)
-    return _edit(call, "add_subnet", network, "subnets", [*network["subnets"], _subnet(network, call.body)])
+    return _edit(
+        call, "add_subnet", network, "subnets", [*network["subnets"], _subnet(call.project, network, call.body)]
+    )
 
 
 def _delete_subnet(call: Call, id: int) -> Answer:

@@ -45,6 +45,8 @@ class Behaviour:
     servers (resource_unavailable), `times` (absent: for good)."""
     limits: dict[str, int] = field(default_factory=dict)
     """How many of a kind a project may have; no entry: no limit."""
+    delegations: dict[str, str] = field(default_factory=dict)
+    """What is found out about the delegation of zones by name: valid, invalid, lame, ...; no entry: unknown."""
 
 
 @dataclass

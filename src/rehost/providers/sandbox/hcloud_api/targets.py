@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from rehost.providers.sandbox.hcloud_api import labels
 from rehost.providers.sandbox.hcloud_api.errors import Record
-from rehost.providers.sandbox.hcloud_api.store import Project
+from rehost.providers.sandbox.hcloud_api.store import Project, public
 
 _HEALTHY_STATES = ("running",)
+_FIRST_CHECKS = 3
+"""After so many times that an action takes is known whether a new target is healthy."""
 
 
 def servers_of(project: Project, target: Record) -> list[Record]:
@@ -46,8 +48,9 @@ def forget_server(project: Project, server: int) -> None:
         ]
 
 
-def _health(balancer: Record, server: Record | None) -> list[Record]:
-    if server is None:
+def _health(project: Project, balancer: Record, target: Record, server: Record | None) -> list[Record]:
+    first = target["_since"] + _FIRST_CHECKS * project.behaviour.action_seconds
+    if server is None or project.clock() < first:
         status, detail = "unknown", None
     elif server["status"] in _HEALTHY_STATES:
         status, detail = "healthy", None
@@ -64,19 +67,19 @@ def shown(project: Project, balancer: Record) -> list[Record]:
     the project has no checks here."""
     rows = []
     for target in balancer["targets"]:
-        row = dict(target)
+        row = public(target)
         if target["type"] == "label_selector":
             row["targets"] = [
                 {
                     "type": "server",
                     "server": {"id": server["id"]},
                     "use_private_ip": target["use_private_ip"],
-                    "health_status": _health(balancer, server),
+                    "health_status": _health(project, balancer, target, server),
                 }
                 for server in servers_of(project, target)
             ]
         else:
             found = servers_of(project, target)
-            row["health_status"] = _health(balancer, found[0] if found else None)
+            row["health_status"] = _health(project, balancer, target, found[0] if found else None)
         rows.append(row)
     return rows

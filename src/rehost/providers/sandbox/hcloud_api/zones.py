@@ -25,10 +25,22 @@ public suffixes that the API keeps to."""
 
 
 def _view(project: Project, zone: Record) -> Record:
-    del project
-    shown = public(zone)
+    shown, found = public(zone), delegation(project, zone["name"])
+    if found != "unknown":
+        servers = zone["authoritative_nameservers"]
+        shown["authoritative_nameservers"] = {
+            **servers,
+            "delegated": servers["assigned"] if found == "valid" else [],
+            "delegation_last_check": project.stamp(),
+            "delegation_status": found,
+        }
     shown["record_count"] = sum(len(rrset["records"]) for rrset in zone["_sets"].values())
     return shown
+
+
+def delegation(project: Project, name: str) -> str:
+    """What is known of a zone's delegation, as the stand-in was told."""
+    return project.behaviour.delegations.get(name, "unknown")
 
 
 ZONES = Kind("zones", "zone", _view, filters={"mode": ("primary", "secondary")})
