@@ -203,6 +203,19 @@ def test_a_foreign_object_is_refused_until_it_is_gone(platform: Platform) -> Non
     assert platform.migrate()["outcome"] == "done"
 
 
+def test_secrets_go_along_unchanged(tmp_path: Path) -> None:
+    app = {"count": 1, "public": True, "user_data": "token=${secrets.token}"}
+    platform = Platform(tmp_path, servers={"app": app}, secrets={"token": {"generate": 16}})
+    platform.migrate()
+    given = {
+        target: next(r["inputs"]["userData"] for r in cloud.inventory() if r["token"].endswith(":Server"))
+        for target, cloud in platform.clouds.items()
+    }
+    assert given["old"] == given["new"] != "token="
+    for path in platform.folder.rglob("*"):
+        assert not path.is_file() or given["old"].removeprefix("token=") not in path.read_text("latin-1")
+
+
 def test_two_at_once_are_refused(platform: Platform) -> None:
     seen: list[RehostError] = []
 
