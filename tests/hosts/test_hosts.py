@@ -12,7 +12,7 @@ from hostbench import ODD, Bench
 
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.hosts.port import Active, HostError, HostFile, ReleaseFailed
-from rehost.stacks.hosts.units import Restart, Schedule, Volume
+from rehost.stacks.hosts.units import Restart, Schedule, UnitSpec, Volume
 
 
 def test_applying_twice_changes_nothing(bench: Bench) -> None:
@@ -264,6 +264,23 @@ def test_a_command_has_a_time_limit_and_gets_its_input(bench: Bench) -> None:
     with pytest.raises(HostError, match="longer than"):
         bench.host.run(["sleep", "60"], timeout=0.3)
     assert bench.host.run(["true"]).code == 0, "the host is still of use"
+
+
+def test_a_schedule_that_is_none_is_said_before_anything_is_done(bench: Bench) -> None:
+    spec = UnitSpec("job", command=("true",), schedule=Schedule("61 * * * *"))
+    for forbidden in (bench.host.preview, bench.host.apply, bench.host.release):
+        with pytest.raises(InvalidInput, match="no schedule"):
+            forbidden(spec)
+    assert bench.host.units() == {}
+
+
+def test_a_spoiled_record_is_said(bench: Bench) -> None:
+    bench.host.apply(bench.web())
+    bench.host.put(HostFile(bench.host.backend.layout.record("web"), b"{"))
+    with pytest.raises(HostError, match="can't be read"):
+        bench.host.status("web")
+    assert bench.host.remove("web")
+    assert bench.host.apply(bench.web()).changes == ("create",)
 
 
 def test_unknown_units_are_named(bench: Bench) -> None:

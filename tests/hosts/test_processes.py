@@ -14,7 +14,8 @@ import pytest
 from hostbench import APP, Bench, processes
 
 from rehost.stacks.errors import InvalidInput
-from rehost.stacks.hosts.port import Active
+from rehost.stacks.hosts.port import Active, HostError
+from rehost.stacks.hosts.processes import ProcessHost
 from rehost.stacks.hosts.programs import supervise
 from rehost.stacks.hosts.programs.supervise import Log, birth
 from rehost.stacks.hosts.units import Port, Restart, Schedule, UnitSpec
@@ -144,6 +145,24 @@ def test_a_schedule_runs_again_and_again_and_never_twice_at_once(bench: Bench) -
     subprocess.run([sys.executable, "-c", soon, str(begin)], check=True, capture_output=True, timeout=60)
     bench.until(lambda: len(bench.host.logs("web")) >= 3)
     assert {line.text for line in bench.host.logs("web")} == {"ran"}
+
+
+def test_spoiled_files_of_a_service_stop_nobody(bench: Bench) -> None:
+    spec = bench.web()
+    bench.host.release(spec)
+    for name in ("state.json", "service.json"):
+        (slot(bench) / name).write_text("{")
+    assert bench.host.units()["web"].active is not Active.RUNNING
+    bench.host.apply(spec)
+    bench.until(lambda: bench.get() == b"1")
+    assert not bench.host.apply(spec)
+
+
+def test_a_folder_that_can_not_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    host = ProcessHost("x", tmp_path / "file")
+    with pytest.raises(HostError, match="this machine did not"):
+        host.apply(UnitSpec("web", command=("true",)))
 
 
 def test_logs_rotate(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Ref, Resource, Secret, Value
 from rehost.stacks.hosts.memory import MemoryHost
-from rehost.stacks.hosts.pool import HostPool
+from rehost.stacks.hosts.pool import HostPool, over_ssh
 from rehost.stacks.hosts.port import Active, HostFile, HostUnreachable
 from rehost.stacks.hosts.resource import RULES, TOKEN, UnitKind, inputs_of, spec_of
 from rehost.stacks.hosts.units import HealthCheck, Order, Port, Schedule, UnitSpec, Volume
@@ -218,6 +218,21 @@ def test_errors_of_hosts_are_told_as_the_engine_knows_them() -> None:
     with pytest.raises(ProviderError) as failure:
         UnitKind(unreachable).find({"name": "web", "command": ["x"], "serverId": "1"})
     assert failure.value.reason is Reason.UNCERTAIN and failure.value.retryable
+
+
+def test_hosts_over_ssh_are_found_by_server_and_connection() -> None:
+    pool = over_ssh()
+    connection = {
+        "address": "192.0.2.1",
+        "hostKeys": ["ssh-ed25519 AAAA"],
+        "via": {"address": "b", "hostKeys": ["k"]},
+    }
+    host = pool("7", connection)
+    assert host.name == "7" and pool("7", dict(connection)) is host
+    pool.close()
+    for spoiled in ({}, {"address": "x"}, {"address": "x", "hostKeys": ["k"], "port": "no"}):
+        with pytest.raises(InvalidInput):
+            pool("8", spoiled)
 
 
 def test_inputs_that_describe_no_unit_are_said() -> None:

@@ -7,6 +7,7 @@ them, and nothing starts by itself when the machine boots. Needs /proc (Linux).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,29 +87,28 @@ class ProcessBackend:
 
     def describe(self, paths: Iterable[str]) -> Mapping[str, FileFact]:
         """Files that are there."""
-        return {path: FileFact(*fact) for path, fact in agent.describe(list(paths)).items()}
+        with _doing("look at files"):
+            return {path: FileFact(*fact) for path, fact in agent.describe(list(paths)).items()}
 
     def tree(self, folder: str) -> Sequence[str]:
         """Paths of all files below a folder."""
-        return agent.tree(folder)
+        with _doing(f"list {folder}"):
+            return agent.tree(folder)
 
     def write(self, files: Sequence[HostFile]) -> None:
         """Write files, each atomically."""
-        try:
+        with _doing("write files"):
             agent.write([(file.path, file.content, file.mode, file.owner) for file in files])
-        except (OSError, LookupError) as error:
-            raise HostError(f"{files[0].path} can't be written", why=str(error)) from error
 
     def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Content of the files that are there."""
-        return agent.read(list(paths))
+        with _doing("read files"):
+            return agent.read(list(paths))
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove files and folders, and what gets empty above them."""
-        try:
+        with _doing("remove files"):
             agent.delete(paths, self.layout.prefix)
-        except OSError as error:
-            raise HostError(f"{paths[0]} can't be removed", why=str(error)) from error
 
     def leave(self) -> None:
         """Remove the shared programs."""
@@ -125,6 +125,7 @@ class ProcessBackend:
         supervisor = Path(__file__).parent / "programs" / "supervise.py"
         run = subprocess.run(
             [sys.executable, "-I", str(supervisor), str(self._folder(service))],
+            env={**os.environ, MARK: str(self._folder(service))},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -139,8 +140,8 @@ class ProcessBackend:
         folder = self._folder(service)
         state = self._state(folder)
         if state:
-            described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
-            _signal(state["supervisor"], signal.SIGTERM, described["grace"] + 10)
+            grace = self._described(folder).get("grace", 0.0)
+            _signal(state["supervisor"], signal.SIGTERM, grace + 10)
         self._kill(folder, state)
 
     def trigger(self, service: str) -> None:
@@ -179,11 +180,18 @@ class ProcessBackend:
         return Path(self.layout.slot(name, slot))
 
     def _state(self, folder: Path) -> dict[str, Any] | None:
-        try:
-            state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return state
+        return self._json(folder / "state.json")
+
+    def _described(self, folder: Path) -> dict[str, Any]:
+        return self._json(folder / "service.json") or {}
+
+    def _json(self, path: Path) -> dict[str, Any] | None:
+        """What a file of ours says; None where somebody removed or spoiled it."""
+        with contextlib.suppress(ValueError):
+            for content in self.read([str(path)]).values():
+                found = json.loads(content)
+                return found if isinstance(found, dict) else None
+        return None
 
     def _kill(self, folder: Path, state: object) -> None:
         """End what is left of a service: what its file names, and whatever carries its mark."""
@@ -219,12 +227,12 @@ class ProcessBackend:
             if check.path:
                 return agent.http_ok(address, port, check.path, check.timeout)
             return agent.tcp_ok(address, port, check.timeout)
-        described = json.loads((self._folder(service) / "service.json").read_text(encoding="utf-8"))
+        described = self._described(self._folder(service))
         try:
             run = subprocess.run(
                 check.command,
-                cwd=described["folder"],
-                env=described["environment"],
+                cwd=described.get("folder", "/"),
+                env=described.get("environment", {}),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=check.timeout,
@@ -272,6 +280,14 @@ class ProcessHost(UnitHost, LocalStreams):
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name, ProcessBackend(folder, address=address, images=images), wait=wait, now=now)
+
+
+@contextlib.contextmanager
+def _doing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, LookupError) as error:
+        raise HostError(f"this machine did not {what}", why=str(error)) from error
 
 
 def _lives(known: object) -> bool:

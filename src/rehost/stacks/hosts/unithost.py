@@ -121,10 +121,12 @@ class UnitHost:
 
     def preview(self, spec: UnitSpec, *, held: bool | None = None) -> Applied:
         """What `apply` would do."""
+        spec.check()
         return Applied(tuple(self._pending(spec, held, self.record(spec.name))))
 
     def apply(self, spec: UnitSpec, *, held: bool | None = None) -> Applied:
         """Make a unit what the spec says; nothing is touched where it is so already."""
+        spec.check()
         with self.lock(spec.name):
             record = self.record(spec.name)
             changes = self._pending(spec, held, record)

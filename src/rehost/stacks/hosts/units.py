@@ -139,6 +139,13 @@ class UnitSpec:
         """Whether a forwarder listens at its ports, so that versions can be switched."""
         return self.order is Order.START_FIRST and bool(self.ports)
 
+    def check(self) -> None:
+        """Raises InvalidInput for a schedule that is none. Cron is loaded only where there is one."""
+        if self.schedule:
+            from rehost.stacks.hosts.cron import parse
+
+            parse(self.schedule)
+
     def canonical(self) -> str:
         """The same text for specs that mean the same; it holds secrets."""
         return json.dumps(_plain(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
