@@ -52,10 +52,8 @@ def test_both_clouds_are_unfriendly_at_once(folder: Path) -> None:
 
     headers = {"Authorization": f"Bearer {env['HCLOUD_TOKEN']}"}
     url = env["HCLOUD_ENDPOINT"]
-    body = {"name": "s", "server_type": "cx22", "image": "debian-12", "location": "fsn1"}
-    body["server_type"] = requests.get(url + "/server_types", headers=headers, timeout=10).json()["server_types"][
-        0
-    ]["name"]
+    types = requests.get(url + "/server_types", headers=headers, timeout=10).json()["server_types"]
+    body = {"name": "s", "server_type": types[0]["name"], "image": "debian-12", "location": "fsn1"}
     first = requests.post(url + "/servers", json=body, headers=headers, timeout=10)
     assert first.json()["error"]["code"] == "resource_unavailable"
     network = requests.post(

@@ -1,7 +1,7 @@
 """Operations of AWS that moto does not have, and results of its own that are no state of AWS's.
 
-`add` puts them into moto's classes, once in a process. What they remember is kept on moto's backends, so that it
-lives and dies with them.
+`add` and `complete` put them into moto's classes, once in a process. What they remember is kept on moto's
+backends, so that it lives and dies with them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,26 @@ from functools import cache
 from typing import Any
 
 
-@cache
 def add() -> None:
-    """Complete moto. Does nothing the second time."""
-    _placement_groups()
-    _instance_profile_tags()
-    _certificates()
-    _databases()
-    _caches()
+    """Complete all of moto."""
+    for service in ("ec2", "iam", "acm", "rds", "elasticache"):
+        complete(service)
+
+
+@cache
+def complete(service: str) -> None:
+    """Complete one service, which imports moto's half of it. Does nothing the second time."""
+    match service:
+        case "ec2":
+            _placement_groups()
+        case "iam":
+            _instance_profile_tags()
+        case "acm":
+            _certificates()
+        case "rds":
+            _databases()
+        case "elasticache":
+            _caches()
 
 
 def _put(owner: type, name: str, function: Callable[..., Any]) -> None:

@@ -24,9 +24,6 @@ def moto_app() -> App:
     os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).parents[1] / "data" / "amis.json")
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    from rehost.providers.sandbox.aws_api import additions
-
-    additions.add()
     dispatcher: Any = DomainDispatcherApplication(create_backend_app)
     known: dict[str, App] = {}
 

@@ -10,10 +10,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
 
+from rehost.providers.sandbox.aws_api import additions
 from rehost.providers.sandbox.aws_api.dialect import AwsDialect, refusal
 from rehost.providers.sandbox.wire import Answer, App, Call, Environ, body, run
 
@@ -150,12 +150,20 @@ _MODULES = {
 }
 
 
-@cache
+_loaded: set[str] = set()
+_loading = threading.Lock()
+
+
 def load(service: str) -> None:
-    """Let the modules of a service register their rules. Some of moto takes a second to import: it waits until the
-    service is called."""
-    for name in _MODULES.get(service, ()):
-        importlib.import_module(f"{__package__}.{name}")
+    """Complete a service and let its modules register their rules. Some of moto takes a second to import: it waits
+    until the service is called."""
+    if service in _loaded:
+        return
+    with _loading:
+        additions.complete(service)
+        for name in _MODULES.get(service, ()):
+            importlib.import_module(f"{__package__}.{name}")
+        _loaded.add(service)
 
 
 def warm() -> None:
