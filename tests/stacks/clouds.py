@@ -31,6 +31,7 @@ from requests.adapters import BaseAdapter
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from rehost.providers.aws.adapter import AwsAdapter
+from rehost.providers.botoerrors import guarded
 from rehost.providers.hetzner.adapter import HetznerAdapter
 from rehost.providers.sandbox.hcloud_api import HcloudApi
 from rehost.stacks.deployment import Deployment
@@ -325,9 +326,10 @@ class _Objects:
 
     def purge(self) -> None:
         """Remove everything, versions included."""
-        page = self.client.list_object_versions(Bucket=self.bucket)
-        for row in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            self.client.delete_object(Bucket=self.bucket, Key=row["Key"], VersionId=row["VersionId"])
+        with guarded("list_object_versions"):
+            page = self.client.list_object_versions(Bucket=self.bucket)
+            for row in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                self.client.delete_object(Bucket=self.bucket, Key=row["Key"], VersionId=row["VersionId"])
 
 
 def _led_to(provider: str, cloud: Cloud) -> Any:
@@ -534,8 +536,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _renamed(item, names) for key, item in value.items()}
     if isinstance(value, list):
-        renamed = [_renamed(item, names) for item in value]
-        return sorted(renamed) if all(isinstance(item, str) for item in renamed) else renamed
+        return sorted((_renamed(item, names) for item in value), key=str)
     if isinstance(value, int) and not isinstance(value, bool):
         return names.get(str(value), value)
     if isinstance(value, str):
