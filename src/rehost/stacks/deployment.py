@@ -276,28 +276,21 @@ class Deployment:
         return self.adapter.rules(state.resources[urn].type).holds_data
 
     def _kept(self, state: State, wishes: Wishes) -> frozenset[str]:
-        """What holds data and was not named, with everything it depends on."""
+        """What holds data and was not named, with everything it depends on, and with what only configures it."""
         planner = Planner(self.adapter, state, None, wishes, None)
         planner.plan(Graph.of(()))
-        pending = [
-            urn
-            for urn, resource in state.resources.items()
-            if self._holds(state, urn) and resource.component in planner.blocked
-        ]
-        # What only configures something kept (a bucket's policy) stays with it.
-        pending += [
-            urn for urn, r in state.resources.items() if r.component in planner.blocked and not self._attaches(urn)
-        ]
+        ours = {urn for urn, resource in state.resources.items() if resource.component in planner.blocked}
         kept: set[str] = set()
+        pending = [urn for urn in ours if self._holds(state, urn)]
         while pending:
             urn = pending.pop()
             if urn not in kept and urn in state.resources:
                 kept.add(urn)
                 pending += state.resources[urn].dependencies
+            if not pending:
+                # A bucket's policy needs nothing but the bucket; a volume's attachment needs a server, which goes.
+                pending = [u for u in ours - kept if {*state.resources[u].dependencies} <= kept]
         return frozenset(kept)
-
-    def _attaches(self, urn: str) -> bool:
-        return self.adapter.rules(urn.split("::")[2]).joins
 
     def _apply(self, session: Session, plan: Plan, graph: Graph, wishes: Wishes, command: str) -> Outcome:
         self.emit(Began(self.clock.time(), command, self.stack.stack, self.target.name, len(plan.changing)))

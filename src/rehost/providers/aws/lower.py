@@ -187,7 +187,6 @@ class AwsLowering:
         return [{f"cidrIpv{version}": peer}]
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
-        subnets = [server.subnet] if server.subnet else list(self._subnets)
         groups = [f"servers-{group}", *(f"firewall-{name}" for name in server.firewalls)]
         if server.placement:
             spread = {"name": self.lowering.physical(group), "strategy": "spread"}
@@ -197,7 +196,7 @@ class AwsLowering:
                 "placementGroup": self.ref(t.PLACEMENT, group) if server.placement else None,
                 "ami": self.lowering.fact(f"servers.{group}.image"),
                 "instanceType": self.lowering.fact(f"servers.{group}.type"),
-                "subnetId": self.ref(t.SUBNET, subnets[position % len(subnets)]),
+                "subnetId": self.ref(t.SUBNET, self._subnet_of(server, position)),
                 "vpcSecurityGroupIds": [self.ref(t.GROUP, name) for name in groups],
                 "associatePublicIpAddress": server.public,
                 "keyName": self.ref(t.KEY, server.ssh_keys[0], "keyName") if server.ssh_keys else None,
@@ -224,13 +223,23 @@ class AwsLowering:
     def _user_data(self, server: Server) -> Value:
         return self.lowering.text(server.user_data, self.export) if server.user_data else None
 
+    def _subnet_of(self, server: Server, position: int) -> str:
+        """The subnet of a member of a group, counted from 0: groups are spread over all subnets in turn."""
+        subnets = [server.subnet] if server.subnet else list(self._subnets)
+        return subnets[position % len(subnets)]
+
+    def _zone_of(self, member: str) -> Value:
+        """The zone of a server, known before the server is: a volume outlives the replacement of its server."""
+        group, _, number = member.rpartition("-")
+        return self._zone_name(self._subnets[self._subnet_of(self._stack.servers[group], int(number) - 1)].zone)
+
     def _volumes(self) -> Iterator[Resource]:
         used: dict[str, int] = {}
         for name, volume in self._stack.volumes.items():
             for position, member in enumerate(self._stack.server_named(volume.on), 1):
                 full, component = f"{name}-{position}", f"volumes.{name}-{position}"
                 inputs = {
-                    "availabilityZone": self.ref(t.INSTANCE, member, "availabilityZone"),
+                    "availabilityZone": self._zone_of(member),
                     "size": -(-volume.size // _GIB),
                     "type": "gp3",
                     "encrypted": True,
