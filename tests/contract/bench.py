@@ -18,6 +18,7 @@ A case file names for each kind, and under `*` for all of the provider's:
     absent     outputs of the official provider that are not there, with the reason
     reads      why reads grow with the number of resources, where the API can't list
     unmade     why an update makes another id
+    always     why there is one before it is made
     remains    why a deleted one can still be read
     refused    inputs that the provider refuses, to look at the error; otherwise those of something that is there
     twice      why repeating the create makes a second one, so that only `find` tells
@@ -133,7 +134,12 @@ class Bench:
         """Checked inputs of a new resource of the kind, after making what they need. Secrets are revealed."""
         case, rules = self.case(token), self.adapter.rules(token)
         number = next(self._numbers)
-        scope: dict[str, Any] = {**self.facts, "name": f"c{number}", "n": number, "four": f"{number:04}"}
+        scope: dict[str, Any] = {
+            **self.facts,
+            "name": f"c{number}",
+            "n": number,
+            "four": f"{number:04}",
+        }
         for name, wanted in case.get("uses", {}).items():
             if name not in self._shared:
                 self._shared[name] = self._need(wanted)

@@ -46,17 +46,23 @@ class Switch:
         return self.app(environ, start_response)
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[tuple[Switch, str]]:
-    """A server for the Cloud API."""
+def served(switch: Switch) -> Iterator[str]:
+    """The address that an application is served at."""
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    switch = Switch()
     server = make_server("127.0.0.1", 0, switch, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield switch, f"http://127.0.0.1:{server.port}/v1"
+    yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[tuple[Switch, str]]:
+    """A server for the Cloud API."""
+    switch = Switch()
+    for address in served(switch):
+        yield switch, f"{address}/v1"
 
 
 @pytest.fixture
@@ -104,51 +110,32 @@ def certificates() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def aws() -> Connection:
+def aws() -> Iterator[tuple[Switch, Connection]]:
     """One connection: its clients take longer to make than all else that a test does."""
-    import moto  # noqa: F401 - clients made before it would not be intercepted
-
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    return registry.adapter("aws").connect(Target(provider="aws", region="eu-central-1"), keys)
+    switch = Switch()
+    for address in served(switch):
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": address}
+        yield switch, registry.adapter("aws").connect(Target(provider="aws", region="eu-central-1"), keys)
 
 
 def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    from moto import mock_aws
-    from moto.ec2.models import amis
+    from rehost.providers.sandbox.aws_api.app import AwsApi
 
-    from rehost.providers.sandbox.aws_api import additions
+    switch, connection = request.getfixturevalue("aws")
+    calls, clock = request.getfixturevalue("boto_calls"), [0.0]
+    switch.app = AwsApi({"a": "b"}, clock=lambda: 1.8e9 + clock[0])
+    from moto.ec2.models import amis
+    from moto.moto_api._internal.models import moto_api_backend
 
     # The images that the product knows, instead of two thousand that no test needs.
     images = Path(sandbox.__file__).parent / "data" / "amis.json"
     monkeypatch = request.getfixturevalue("monkeypatch")
     monkeypatch.setenv("MOTO_AMIS_PATH", str(images))
     monkeypatch.setattr(amis, "AMIS", json.loads(images.read_text())[:1])
-    additions.add()
-    calls, connection = request.getfixturevalue("boto_calls"), request.getfixturevalue("aws")
     monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 0)
+    moto_api_backend.reset()
     facts = {"image": amis.AMIS[0]["ami_id"], **request.getfixturevalue("certificates")}
-    with mock_aws():
-        yield Bench("aws", registry.adapter("aws"), connection, calls, [0.0], facts)
-
-
-@pytest.fixture(scope="session")
-def pair() -> dict[str, str]:
-    """A self-signed certificate with its key, both in PEM."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plaza.example")])
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=90))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("plaza.example")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return {"certificate": certificate.public_bytes(Encoding.PEM).decode().strip(), "private_key": private}
+    yield Bench("aws", registry.adapter("aws"), connection, calls, clock, facts)
 
 
 def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:

@@ -185,9 +185,9 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(bench: Bench, token: s
 
 @each_kind
 def test_a_create_that_was_interrupted_is_found_and_finished(bench: Bench, token: str) -> None:
-    ask(bench, token, "found")
+    case = ask(bench, token, "found")
     inputs = bench.inputs(token)
-    assert bench.connection.find(token, inputs) is None
+    assert "always" in case or bench.connection.find(token, inputs) is None
     call = bench.call(crash=True)
     try:
         bench.connection.create(call, token, inputs)

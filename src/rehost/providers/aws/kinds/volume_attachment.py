@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rehost.providers.aws.kinds.common import Clients, Item, Tie
 from rehost.providers.aws.kinds.volume import Volume
 from rehost.providers.botoerrors import guarded
+from rehost.stacks.errors import ProviderError
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live
 
@@ -43,10 +44,15 @@ class VolumeAttachment(Tie):
         return None
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
-        with guarded("attach_volume"):
-            self.client.attach_volume(
-                Device=inputs["deviceName"], InstanceId=inputs["instanceId"], VolumeId=inputs["volumeId"]
-            )
+        try:
+            with guarded("attach_volume"):
+                self.client.attach_volume(
+                    Device=inputs["deviceName"], InstanceId=inputs["instanceId"], VolumeId=inputs["volumeId"]
+                )
+        except ProviderError as error:
+            # In use by this very server, or by one that is about to let go of it.
+            if error.code != "VolumeInUse" or self.find(inputs) is None:
+                raise
         return self.appeared(call, inputs)
 
     def remove(self, call: Call, known: Known) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,17 @@ def moto_app() -> App:
 class AwsApi:
     """The APIs for whoever has one of the keys (id to secret), or keys that were made through IAM or STS."""
 
-    def __init__(self, keys: dict[str, str], *, flavour: str = "aws", quotas: bool = False) -> None:
+    def __init__(
+        self,
+        keys: dict[str, str],
+        *,
+        flavour: str = "aws",
+        quotas: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.dialect = AwsDialect()
         self._moto = moto_app()
-        self._strict = Strict(self._moto, self.dialect, Settings(flavour, quotas))
+        self._strict = Strict(self._moto, self.dialect, Settings(flavour, quotas, clock))
         self._keys = dict(keys)
         self._signatures = Signatures(self._secret)
 
