@@ -102,9 +102,10 @@ def certificates() -> dict[str, str]:
             x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
             .not_valid_before(now)
             .not_valid_after(now + timedelta(days=90))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("plaza.example")]), critical=False)
             .sign(private, hashes.SHA256())
         )
-        made[body] = certificate.public_bytes(Encoding.PEM).decode()
+        made[body] = certificate.public_bytes(Encoding.PEM).decode().strip()
         made[key] = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return made
 
@@ -158,7 +159,7 @@ def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         return sum(switch.app.calls.values()) + boto()
 
     # The object storage outlives the test, as names of buckets have to.
-    facts = {"unique": uuid.uuid4().hex[:8], **request.getfixturevalue("pair")}
+    facts = {"unique": uuid.uuid4().hex[:8], **request.getfixturevalue("certificates")}
     yield Bench("hetzner", adapter, connection, calls, clock, facts)
     connection.close()
 
