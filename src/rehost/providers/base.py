@@ -74,6 +74,10 @@ class BaseAdapter:
     book: RuleBook
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
+    def kinds(self) -> Sequence[str]:
+        """Type tokens of all that this provider declares to carry out."""
+        return self.book.tokens()
+
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""
         return self.book.rules(token)

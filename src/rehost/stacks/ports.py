@@ -246,6 +246,9 @@ class Adapter(Protocol):
     def regions(self) -> Sequence[str]:
         """Regions that are known without asking the provider; the usual one first."""
 
+    def kinds(self) -> Sequence[str]:
+        """Type tokens of all that this provider declares to carry out; its connection implements just these."""
+
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""
 
