@@ -1,8 +1,8 @@
 """What only hosts over SSH have to do, on a machine with a real sshd and a real systemd.
 
-Not covered: a boot (that enabled units come up and held ones don't follows from their unit files), published ports
-and limits of containers beyond podman's own reading of them, docker, packages that cloud-init installs, sudo of
-other users than root.
+Not covered: a real boot (the target that a boot reaches is started instead), published ports and limits of
+containers beyond podman's own reading of them, docker, packages that cloud-init installs, sudo of other users than
+root.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.backend import Placed
 from rehost.stacks.hosts.cloudinit import renew_host_key
 from rehost.stacks.hosts.firewall import Allow, HostFirewall
-from rehost.stacks.hosts.port import HostDenied, HostError, HostFile, HostUnreachable
+from rehost.stacks.hosts.port import Active, HostDenied, HostError, HostFile, HostUnreachable
 from rehost.stacks.hosts.ssh import Ssh, SshAddress
 from rehost.stacks.hosts.systemd import SystemdHost
 from rehost.stacks.hosts.unitfiles import unit_files
@@ -176,6 +176,23 @@ def test_units_run_as_a_user_of_their_own_and_write_only_their_volumes(bench: Be
     assert bench.host.run(["id", "-u", "rehost"]).code != 0, "the user that was made for units went with them"
     left = bench.host.run(["find", "/etc/systemd/system", "-name", "rehost-*"])
     assert left.text == ""
+
+
+def test_a_boot_starts_what_is_enabled_and_nothing_that_is_held(bench: Bench) -> None:
+    bench.host.apply(bench.swapped())
+    bench.host.apply(bench.web("held"), held=True)
+    bench.host.apply(UnitSpec("once", command=("/bin/true",), restart=Restart.NEVER))
+    bench.until(lambda: bench.host.units()["once"].exit_code == 0)
+    before = bench.host.run(["systemctl", "show", "-P", "ExecMainStartTimestamp", "rehost-once.a"]).text
+    for service in ("rehost-web.a", "rehost-web.front"):
+        bench.host.run(["systemctl", "stop", service])
+    bench.host.run(["systemctl", "daemon-reload"])
+    bench.host.run(["systemctl", "start", "--no-block", "multi-user.target"])
+    bench.until(lambda: bench.get() == b"1")
+    assert bench.host.units()["held"].active is Active.STOPPED
+    after = bench.host.run(["systemctl", "show", "-P", "ExecMainStartTimestamp", "rehost-once.a"]).text
+    assert after == before, "what ran once is not run again"
+    bench.host.run(["systemctl", "stop", "multi-user.target"])
 
 
 def test_a_health_command_runs_as_the_unit(bench: Bench) -> None:

@@ -135,7 +135,7 @@ class Host(Protocol):
         """Start a unit. Raises Refused for one that is held."""
 
     def stop(self, name: str) -> None:
-        """Stop a unit; it stays stopped until it is started, applied or the machine boots."""
+        """Stop a unit; it stays stopped, after a reboot too, until it is started or applied."""
 
     def restart(self, name: str) -> None:
         """Stop and start a unit. Raises Refused for one that is held."""

@@ -125,7 +125,7 @@ class ProcessBackend:
         supervisor = Path(__file__).parent / "programs" / "supervise.py"
         run = subprocess.run(
             [sys.executable, "-I", str(supervisor), str(self._folder(service))],
-            env={**os.environ, MARK: str(self._folder(service))},
+            env={"PATH": os.environ.get("PATH", os.defpath), MARK: str(self._folder(service))},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
