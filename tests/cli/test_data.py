@@ -105,3 +105,11 @@ def test_places_that_are_none_are_answered_with_what_to_write(
     assert run.returncode == 3
     assert said in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_name_that_is_no_text_is_named(folder: Path) -> None:
+    (folder / "site" / os.fsdecode(b"caf\xe9")).write_text("x")
+    run = rehost("copy", "site", "copy", cwd=folder)
+    assert run.returncode == 1
+    assert "no UTF-8" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -54,6 +54,13 @@ class FolderObjects:
         except OSError as error:
             raise _translated(error, str(folder)) from error
         for name, entry in sorted(entries, key=lambda pair: os.fsencode(pair[0])):
+            if any("\ud800" <= character <= "\udfff" for character in name):
+                raise ProviderError(
+                    f"{folder / entry.name!r} has a name that is no UTF-8",
+                    reason=Reason.INVALID,
+                    why="keys of objects are text",
+                    fix="rename it",
+                )
             if name.endswith("/"):
                 yield from self._walk(folder / entry.name, before + name)
             elif not name.startswith(_TEMPORARY) and entry.is_file():

@@ -14,6 +14,7 @@ from rehost.stacks.data.report import Report, Watch
 from rehost.stacks.data.transfer import Tools
 from rehost.stacks.data.work import Crew, Patience
 from rehost.stacks.engine.clock import Clock
+from rehost.stacks.errors import RehostError
 from rehost.stacks.ports import ObjectStore
 
 PASSES = 5
@@ -42,6 +43,7 @@ class Copies:
 
     def run(self, *, copy: bool) -> Report:
         """Copy what changed, or only verify. Findings are in the report. Raises RehostError."""
+        _keep_private(self.folder)
         evidence = Evidence(self.path, dict(zip(("source", "destination"), self.pair, strict=True)))
         report = Report(watch=self.watch)
         try:
@@ -61,3 +63,15 @@ class Copies:
         finally:
             report.repeated = self.patience.repeated
             evidence.close()
+
+
+def _keep_private(folder: Path) -> None:
+    """Make the folder of the evidence, unseen by version control."""
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            (folder / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise RehostError(
+            f"the evidence can't be kept in {folder}", why=str(error), fix="see --evidence"
+        ) from error
