@@ -11,15 +11,20 @@ _FIRST_CHECKS = 3
 """After so many times that an action takes is known whether a new target is healthy."""
 
 
+def _reaches(target: Record, server: Record) -> bool:
+    if target["type"] == "server":
+        return bool(target["server"]["id"] == server["id"])
+    if target["type"] == "label_selector":
+        return labels.selector(target["label_selector"]["selector"])(server["labels"])
+    return False
+
+
 def servers_of(project: Project, target: Record) -> list[Record]:
     """The servers behind a target."""
     if target["type"] == "server":
         server = project.find("servers", target["server"]["id"])
         return [server] if server else []
-    if target["type"] == "label_selector":
-        matches = labels.selector(target["label_selector"]["selector"])
-        return [server for server in project.all("servers").values() if matches(server["labels"])]
-    return []
+    return [server for server in project.all("servers").values() if _reaches(target, server)]
 
 
 def balancers_of(project: Project, server: Record) -> list[int]:
@@ -27,14 +32,14 @@ def balancers_of(project: Project, server: Record) -> list[int]:
     return [
         id_
         for id_, balancer in project.all("load_balancers").items()
-        if any(server in servers_of(project, target) for target in balancer["targets"])
+        if any(_reaches(target, server) for target in balancer["targets"])
     ]
 
 
 def publicly_reached(project: Project, server: Record) -> bool:
     """Whether a load balancer uses a server's public address."""
     return any(
-        not target.get("use_private_ip") and server in servers_of(project, target)
+        not target.get("use_private_ip") and _reaches(target, server)
         for balancer in project.all("load_balancers").values()
         for target in balancer["targets"]
     )
