@@ -175,6 +175,15 @@ def test_addresses_come_and_go_with_their_server_unless_they_are_kept(api: Any) 
     }
 
 
+def test_addresses_that_come_with_a_server_find_a_name(api: Any) -> None:
+    first = api.app.project("t" * 64).next_id
+    for number in range(first, first + 20):
+        api.post("/primary_ips", {"name": f"primary_ip-{number + 15}", "type": "ipv4", "location": "fsn1"})
+    server = api.server()
+    assert server["public_net"]["ipv4"]["ip"]
+    assert api.get(f"/primary_ips/{server['public_net']['ipv6']['id']}")["primary_ip"]["auto_delete"]
+
+
 def test_an_address_is_given_to_a_server_that_is_off(api: Any) -> None:
     server = api.server(public_net={"enable_ipv4": False}, start_after_create=False)
     assert server["public_net"]["ipv4"] is None

@@ -46,7 +46,7 @@ def _add(call: Call) -> Answer:
     marks, number = labels.checked(body.get("labels")), project.next_id
     ip = addresses.public(body["type"], number)
     record: Record = {
-        "name": body.get("name") or f"floating-ip-{number}",
+        "name": body.get("name") or project.unused("floating_ips", f"floating-ip-{number}"),
         "description": body.get("description") or "",
         "type": body["type"],
         "ip": ip,

@@ -23,7 +23,7 @@ def make(project: Project, type_: str, place: str, name: str | None = None, **fi
     number = project.next_id
     ip = addresses.public(type_, number)
     record: Record = {
-        "name": name or f"primary_ip-{number}",
+        "name": name or project.unused("primary_ips", f"primary_ip-{number}"),
         "type": type_,
         "ip": ip,
         "labels": {},

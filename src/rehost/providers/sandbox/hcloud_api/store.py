@@ -130,6 +130,12 @@ class Project:
             raise taken("name", f"{_word(kind)} name is already used")
         names[name] = id_
 
+    def unused(self, kind: str, name: str) -> str:
+        """A name that nothing of a kind has: the given one, or that with more behind it."""
+        while name in self._names.get(kind, {}):
+            name += "-1"
+        return name
+
     def rename(self, kind: str, record: Record, name: str) -> None:
         """Give a record another name. Raises ApiError 409 for one that is taken."""
         if name != record["name"]:
