@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rehost.providers.sandbox.wire import Answer, App, Call, Dialect, Environ, body, drain, hang_up, run
+from rehost.providers.sandbox.wire import CLOSED, Answer, App, Call, Dialect, Environ, body, drain, hang_up, run
 
 KINDS = ("latency", "throttle", "error", "timeout_before", "timeout_after", "stale")
 
@@ -151,7 +151,7 @@ class Faults:
 
         def start(status: str, headers: Any, *rest: Any) -> Any:
             nonlocal told
-            told = status.partition(" ")[0]
+            told = "no answer" if status == CLOSED else status.partition(" ")[0]
             return start_response(status, headers, *rest)
 
         try:

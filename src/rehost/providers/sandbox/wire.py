@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from werkzeug.test import run_wsgi_app
 
 Environ = dict[str, Any]
+CLOSED = "500 Closed"
+"""The status of an answer that nobody gets."""
 App = Callable[[Environ, Any], Iterable[bytes]]
 
 
@@ -120,5 +122,5 @@ def hang_up(environ: Environ, start_response: Any) -> Iterable[bytes]:
         raise ConnectionAbortedError("closed without an answer")
     connection.shutdown(socket.SHUT_RDWR)
     # The server writes this to a closed connection and notices.
-    start_response("500 Closed", [])
+    start_response(CLOSED, [])
     return [b"closed"]
