@@ -125,6 +125,9 @@ class Machine:
         """End it with all its processes."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
+        end = time.monotonic() + 10
+        while "populated 1" in (self.cgroup / "cgroup.events").read_text() and time.monotonic() < end:
+            threading.Event().wait(0.02)
         for path in sorted(self.cgroup.rglob("*"), reverse=True):
             if path.is_dir():
                 with contextlib.suppress(OSError):
