@@ -83,11 +83,32 @@ def test_a_host_without_the_interpreter_is_said(bench: Bench) -> None:
     host.close()
 
 
-def test_a_lost_connection_is_opened_again(bench: Bench) -> None:
-    bench.host.put(HostFile("/opt/rehost/note", b"1"))
-    sessions = "for pid in $(pgrep -f 'sshd: root@'); do kill -9 $pid; done"
-    subprocess.run(["nsenter", "-t", str(init()), "-p", "-m", "sh", "-c", sessions], check=False)
-    assert bench.host.fetch("/opt/rehost/note") == b"1"
+def test_a_lost_connection_is_opened_again_and_no_command_repeated(bench: Bench) -> None:
+    note = "/opt/rehost/note"
+    bench.host.put(HostFile(note, b""))
+    failures: list[HostError] = []
+
+    def command() -> None:
+        try:
+            bench.host.run(["sh", "-c", f"echo ran >> {note}; exec sleep 300"])
+        except HostError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=command)
+    thread.start()
+    bench.until(lambda: bench.host.fetch(note))
+    cut_connections()
+    thread.join(60)
+    assert [type(error) for error in failures] == [HostUnreachable]
+    assert bench.host.fetch(note) == b"ran\n"
+    bench.host.run(["pkill", "sleep"])
+
+
+def cut_connections() -> None:
+    """End the processes of sshd that serve us."""
+    sessions = "for pid in $(pgrep -f '[s]shd: root@'); do kill -9 $pid; done"
+    inside = ["nsenter", "-t", str(init()), "-p", "-m", "sh", "-c", sessions]
+    subprocess.run(inside, check=True)
 
 
 def init() -> int:
