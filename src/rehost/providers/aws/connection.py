@@ -122,7 +122,7 @@ class _Noting:
 
 
 def _lags(error: ProviderError) -> bool:
-    unknown_profile = error.code == "InvalidParameterValue" and "IAM Instance Profile" in error.summary
+    unknown_profile = error.code == "InvalidParameterValue" and "iamInstanceProfile" in error.summary
     return error.reason is Reason.NOT_FOUND or unknown_profile
 
 

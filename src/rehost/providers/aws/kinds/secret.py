@@ -40,15 +40,18 @@ class Secret(ListedKind):
                     **given(inputs, Name="name", Description="description", KmsKeyId="kmsKeyId"),
                 )["ARN"]
         except ProviderError as error:
-            if error.code != "InvalidRequestException" or "deletion" not in error.summary:
+            if error.code not in ("InvalidRequestException", "ResourceExistsException"):
                 raise
             arn = self._brought_back(inputs, error)
         call.made(arn)
         return self.settled(call, arn, inputs)
 
     def _brought_back(self, inputs: Mapping[str, Value], error: ProviderError) -> str:
+        """The secret whose name is blocked, if it is ours. Raises `error` where it was not deleted at all."""
         with guarded("restore_secret"):
             old = self.client.describe_secret(SecretId=inputs["name"])
+            if not old.get("DeletedDate"):
+                raise error
             if from_tags(old.get("Tags")).get("rehost-id") != mark(inputs):
                 raise ProviderError(
                     f"the secret {inputs['name']} was deleted and blocks its name",
