@@ -188,6 +188,18 @@ def test_what_is_imported_by_its_id_describes_it(bench: Bench, token: str) -> No
 
 
 @each_kind
+@pytest.mark.parametrize("id_", ["nothing", "0", "a:b:c_d/e|f,g"])
+def test_an_id_of_nothing_is_not_found_or_refused(bench: Bench, token: str, id_: str) -> None:
+    ask(bench, token, "imported")
+    try:
+        assert bench.read(Known(f"urn:{token}", id_, {}, {})) == [None]
+    except InvalidInput as error:
+        assert id_ in error.summary
+    except ProviderError as error:
+        assert error.reason in (Reason.NOT_FOUND, Reason.INVALID)
+
+
+@each_kind
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(bench: Bench, token: str) -> None:
     case = ask(bench, token, "deleted")
     gone, kept = bench.make(token), bench.make(token)

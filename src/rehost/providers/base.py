@@ -268,7 +268,10 @@ def _same_json(one: Value, other: Value) -> bool:
 
 
 class Kind(Protocol):
-    """One resource type of a live provider; see ports.Connection for what each function means."""
+    """One resource type of a live provider; see ports.Connection for what each function means.
+
+    `read` raises ValueError for an import id that it can't take apart.
+    """
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live: ...
 
@@ -291,8 +294,18 @@ class KindDispatch:
         return self.kinds[token].create(call, inputs)
 
     def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
-        """The resources as they are, in the order asked for, None for what is gone."""
-        return self.kinds[token].read(known)
+        """The resources as they are, in the order asked for, None for what is gone. Raises InvalidInput for an
+        import id of another form than the type's."""
+        try:
+            return self.kinds[token].read(known)
+        except ValueError as error:
+            imported = [item.id for item in known if not item.inputs]
+            if not imported:
+                raise
+            raise InvalidInput(
+                f"{', '.join(map(repr, imported))} is not the id of a {token}",
+                why="an import takes the id that the official provider documents for it",
+            ) from error
 
     def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
         """The resource that an earlier create with these inputs made."""

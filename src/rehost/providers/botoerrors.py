@@ -12,6 +12,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
 )
 
@@ -66,6 +67,13 @@ def translate(error: Exception, operation: str) -> ProviderError:
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return ProviderError(
             f"{operation}: the provider can't be reached", reason=Reason.UNAVAILABLE, operation=operation
+        )
+    if isinstance(error, ParamValidationError):
+        # Its text repeats the values.
+        return ProviderError(
+            f"{operation}: a value is of a form that the SDK does not send",
+            reason=Reason.INVALID,
+            operation=operation,
         )
     if isinstance(error, BotoCoreError):
         return ProviderError(

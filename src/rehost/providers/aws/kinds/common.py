@@ -340,7 +340,7 @@ class Tie:
         return self.clients[self.service]
 
     def keyed(self, id_: str) -> dict[str, Value]:
-        """The inputs that an import id holds."""
+        """The inputs that an import id holds. Raises ValueError for an id of another form."""
         raise AssertionError(f"{self.token} does not say what {id_} holds")
 
     def look(self, wanted: Sequence[Mapping[str, Value]]) -> list[Live | None]:

@@ -21,8 +21,10 @@ class Record(Tie):
     service = "route53"
 
     def keyed(self, id_: str) -> dict[str, Value]:
-        zone, name, type_ = re.fullmatch(r"([^_]+)_(.+)_([A-Z]+)", id_).groups()  # type: ignore[union-attr]
-        return {"zoneId": zone, "name": name, "type": type_}
+        match = re.fullmatch(r"([^_]+)_(.+)_([A-Z]+)", id_)
+        if match is None:
+            raise ValueError(id_)
+        return {"zoneId": match[1], "name": match[2], "type": match[3]}
 
     def _zone(self, zone: str) -> dict[tuple[str, str], Item]:
         try:
