@@ -542,5 +542,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         if value in names:
             return names[value]
+        # Bucket names carry a suffix of the deployment, wherever they are written.
+        value = re.sub(r"-[0-9a-f]{10}\b", "-N", value)
         return re.sub(r"[a-z]+-[0-9a-f]{8,17}|\d+\.\d+\.\d+\.\d+", lambda m: names.get(m[0], m[0]), value)
     return value

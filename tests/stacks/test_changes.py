@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from clouds import Cloud, cloud, loaded
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strategies import random_stacks
 from test_interruptions import PROVIDERS, plaza
@@ -95,7 +95,7 @@ def test_what_loses_data_is_refused_until_it_is_named(provider: str, tmp_path: P
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-@settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=5, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.data())
 def test_one_stack_after_another_is_the_other_alone(provider: str, data: st.DataObject) -> None:
     one, other = data.draw(random_stacks(provider, groups=2)), data.draw(random_stacks(provider, groups=2))
