@@ -148,6 +148,11 @@ class Engine:
         if unexpected is not None:
             raise unexpected
         outcome.interrupted = outcome.interrupted or (self.stop.is_set() and bool(waiting))
+        if waiting and outcome.word == "done":
+            left = ", ".join(sorted(waiting)[:4])
+            raise RehostError(
+                f"steps wait for each other: {left}", why="this is a fault of rehost, not of the stack"
+            )
         because = "the run was stopped" if outcome.interrupted else "a step that it needs did not succeed"
         for key in sorted(waiting):
             step = made[key].step

@@ -74,7 +74,8 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
             if f"delete {other}" not in made:
                 continue
             _wait(made, f"delete {other}", f"delete {urn}")
-            if other not in first and f"make {urn}" in made:
+            # What is itself deleted first lets go by that; waiting for its successor too would be a circle.
+            if not first & {urn, other} and f"make {urn}" in made:
                 _wait(made, f"delete {other}", f"make {urn}")
     for key, old in state.replaced.items():
         for other in old.dependencies:
@@ -82,7 +83,7 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
         # What an interrupted run had not moved to the successor yet has to let go first.
         for urn, resource in state.resources.items():
             if old.urn in resource.dependencies:
-                for action in ("make", "delete"):
+                for action in ("delete",) if urn in first else ("make", "delete"):
                     _wait(made, f"delete {key}", f"{action} {urn}")
         for other, resource in state.replaced.items():
             if old.urn in resource.dependencies:
