@@ -403,7 +403,7 @@ def _aws_inventory(cloud: Cloud) -> dict[str, list[Any]]:
         [
             rule["GroupId"], rule["IsEgress"], rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort"),
             rule.get("CidrIpv4"), rule.get("CidrIpv6"), (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
-            rule.get("Description"), _tags(rule),
+            rule.get("Description") or None, _tags(rule),
         ]
         for rule in ec2.describe_security_group_rules()["SecurityGroupRules"]
         if rule["GroupId"] in {group["GroupId"] for group in groups}
@@ -455,7 +455,8 @@ def _buckets(cloud: Cloud) -> dict[str, list[Any]]:
                 answer = getattr(s3, call)(Bucket=name)
             except s3.exceptions.ClientError:
                 return None
-            return {k: v for k, v in answer.items() if k != "ResponseMetadata"}
+            # Versioning can't be taken away, only suspended.
+            return {k: v for k, v in answer.items() if k != "ResponseMetadata" and v != "Suspended"}
 
         tags = _tags(asked("get_bucket_tagging") or {})
         objects = [row["Key"] for row in s3.list_objects_v2(Bucket=name).get("Contents", [])]

@@ -44,7 +44,8 @@ class Rule(Ec2Kind):
             "CidrIpv4": inputs.get("cidrIpv4"),
             "CidrIpv6": inputs.get("cidrIpv6"),
             "ReferencedGroupId": inputs.get("referencedSecurityGroupId"),
-            "Description": inputs.get("description"),
+            # Left out it would stay; empty it goes.
+            "Description": inputs.get("description", ""),
         }
         return {key: value for key, value in request.items() if value is not None}
 
