@@ -151,6 +151,15 @@ class Bench:
             raw.setdefault(rules.tags, {"rehost-id": f"mark-{number}", "kept": "a", "old": "b"})
         return dict(reveal(self.adapter.check(token, filled(raw, scope))))
 
+    def sketch(self, token: str) -> dict[str, Any]:
+        """Checked inputs like those of a new resource, without making anything: what they refer to is made up."""
+        rules, scope = self.adapter.rules(token), {"name": "sketch", "n": 1, "four": "0001", "sketched": True}
+        raw = {
+            **filled(self.case(token)["inputs"], scope),
+            **({rules.tags: {"rehost-id": "a"}} if rules.tags else {}),
+        }
+        return dict(reveal(self.adapter.check(token, raw)))
+
     def _need(self, wanted: Any) -> Made:
         if isinstance(wanted, str):
             return self.make(wanted)
@@ -205,7 +214,7 @@ def looked_up(path: str, scope: Mapping[str, Any]) -> Any:
     if "%" in name:
         base, _, limit = name.partition("%")
         return scope[base] % int(limit)
-    found = scope[name]
+    found = scope[name] if name in scope or not scope.get("sketched") else f"of-{name}"
     if not isinstance(found, Made):
         return found
     if rest == "id":

@@ -48,10 +48,15 @@ class Switch:
 
 def served(switch: Switch) -> Iterator[str]:
     """The address that an application is served at."""
-    from werkzeug.serving import make_server
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Keeping(WSGIRequestHandler):
+        """Keeps connections open, as real services do."""
+
+        protocol_version = "HTTP/1.1"
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, switch, threaded=True)
+    server = make_server("127.0.0.1", 0, switch, threaded=True, request_handler=Keeping)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
