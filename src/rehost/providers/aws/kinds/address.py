@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rehost.providers.aws.kinds.common import Clients, Ec2Kind, Item, Tie, given
+from rehost.providers.aws.kinds.common import Clients, Ec2Kind, Item, given
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, ListedKind, from_tags, given, gone_is_fine, to_tags
+from rehost.providers.aws.kinds.arn_tagged import ArnTaggedKind
+from rehost.providers.aws.kinds.common import Item, given, gone_is_fine, to_tags
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
 
-class _CacheKind(ListedKind):
-    """A kind of ElastiCache. Tags go by ARN and come one by one."""
-
-    service = "elasticache"
-
-    def tagged(self, items: Sequence[Item]) -> list[Item]:
-        return [{**item, "TagList": self._tags(item["ARN"])} for item in items]
-
-    def _tags(self, arn: str) -> list[dict[str, str]]:
-        tags: list[dict[str, str]] = []
-        with gone_is_fine(), guarded("list_tags_for_resource"):
-            tags = self.client.list_tags_for_resource(ResourceName=arn)["TagList"]
-        return tags
-
-    def tags(self, item: Item) -> dict[str, str]:
-        return from_tags(item["TagList"])
-
-    def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
-        self.client.add_tags_to_resource(ResourceName=self._arn(id_), Tags=to_tags(tags))
-
-    def untag(self, id_: str, keys: list[str]) -> None:
-        self.client.remove_tags_from_resource(ResourceName=self._arn(id_), TagKeys=keys)
-
-    def _arn(self, id_: str) -> str:
-        item = self.one(id_)
-        if item is None:
-            raise ProviderError(f"{id_} is gone", reason=Reason.NOT_FOUND)
-        return str(item["ARN"])
-
-
-class SubnetGroup(_CacheKind):
+class SubnetGroup(ArnTaggedKind):
     """The subnets that a cache may be in; its id is its name, in small letters."""
 
     token = "aws:elasticache/subnetGroup:SubnetGroup"
+    service = "elasticache"
     listing, items, id_field = "describe_cache_subnet_groups", "CacheSubnetGroups", "CacheSubnetGroupName"
     name_input = "name"
 
@@ -104,10 +76,11 @@ _BORN = {
 """Properties that a create takes."""
 
 
-class ReplicationGroup(_CacheKind):
+class ReplicationGroup(ArnTaggedKind):
     """A cache of one or more nodes. The authentication token goes in and never comes out, and is in no error."""
 
     token = "aws:elasticache/replicationGroup:ReplicationGroup"
+    service = "elasticache"
     listing, items, id_field = "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"
     name_input = "replicationGroupId"
 

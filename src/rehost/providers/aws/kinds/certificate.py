@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rehost.providers.aws.kinds.common import AwsKind, Clients, Item, camel, given, gone_is_fine, to_tags
+from rehost.providers.aws.kinds.common import (
+    AwsKind,
+    Clients,
+    Item,
+    camel,
+    everything,
+    given,
+    gone_is_fine,
+    to_tags,
+)
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
@@ -48,9 +57,7 @@ class Certificate(AwsKind):
         return list(self.client.list_tags_for_certificate(CertificateArn=arn)["Tags"])
 
     def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
-        with guarded("list_certificates"):
-            pages = self.client.get_paginator("list_certificates").paginate(Includes={"keyTypes": _KEYS})
-            rows = [row for page in pages for row in page["CertificateSummaryList"]]
+        rows = everything(self.client, "list_certificates", "CertificateSummaryList", Includes={"keyTypes": _KEYS})
         name = inputs.get("domainName")
         return self.select([row["CertificateArn"] for row in rows if name in (None, row.get("DomainName"))])
 

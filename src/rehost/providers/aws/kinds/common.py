@@ -74,6 +74,18 @@ def gone_is_fine() -> Iterator[None]:
             raise
 
 
+def everything(client: Any, operation: str, field: str, **arguments: Any) -> list[Item]:
+    """All rows that a listing has, in pages or at once; none where what it lists the parts of is gone."""
+    rows: list[Item] = []
+    with gone_is_fine(), guarded(operation):
+        if client.can_paginate(operation):
+            pages = client.get_paginator(operation).paginate(**arguments)
+        else:
+            pages = [getattr(client, operation)(**arguments)]
+        rows = [row for page in pages for row in page[field]]
+    return rows
+
+
 def chunks(values: Sequence[str], size: int) -> Iterator[list[str]]:
     """The values in pieces of at most so many."""
     for start in range(0, len(values), size):
@@ -301,13 +313,10 @@ class ListedKind(AwsKind):
     listing: str
     items: str
     name_field = ""
-    arguments: Mapping[str, Any] = {}
 
     def all(self) -> list[Item]:
         """Every item of the region."""
-        with guarded(self.listing):
-            pages = self.client.get_paginator(self.listing).paginate(**self.arguments)
-            return [item for page in pages for item in page[self.items]]
+        return everything(self.client, self.listing, self.items)
 
     def tagged(self, items: Sequence[Item]) -> list[Item]:
         """The items with their tags."""
@@ -319,78 +328,3 @@ class ListedKind(AwsKind):
     def twins(self, inputs: Mapping[str, Value]) -> list[Item]:
         name = str(inputs[self.name_input])
         return self.tagged([item for item in self.all() if item[self.name_field or self.id_field] == name])
-
-
-class Tie:
-    """The life of a kind that only ties others together: no tags, and a natural key that its inputs hold.
-
-    Subclasses look up many keys at once.
-    """
-
-    token: str
-    service = "ec2"
-
-    def __init__(self, clients: Clients, rules: KindRules) -> None:
-        self.clients = clients
-        self.rules = rules
-
-    @property
-    def client(self) -> Any:
-        """The service's client."""
-        return self.clients[self.service]
-
-    def keyed(self, id_: str) -> dict[str, Value]:
-        """The inputs that an import id holds. Raises ValueError for an id of another form."""
-        raise AssertionError(f"{self.token} does not say what {id_} holds")
-
-    def look(self, wanted: Sequence[Mapping[str, Value]]) -> list[Live | None]:
-        """What there is for each of the inputs, with all properties as inputs and outputs."""
-        raise AssertionError(f"{self.token} does not say how {len(wanted)} are read")
-
-    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        """What there is, as far as it was asked for; all of it where it is imported."""
-        found = self.look([item.inputs or self.keyed(item.id) for item in known])
-        return [live and self.shown(item.inputs, live) for item, live in zip(known, found, strict=True)]
-
-    def shown(self, asked: Mapping[str, Value], live: Live) -> Live:
-        """A tie with the inputs that it was asked with, or those of an import."""
-        inputs = described(self.rules, asked, live.outputs)
-        return Live(live.id, inputs if asked else self.imported(inputs), live.outputs)
-
-    def imported(self, inputs: dict[str, Value]) -> dict[str, Value]:
-        """The inputs of an import, without what the provider chose or what follows from the others."""
-        return inputs
-
-    def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        """By the natural key."""
-        return self.read([Known("", "", inputs, {})])[0]
-
-    def appeared(
-        self, call: Call, inputs: Mapping[str, Value], ready: Callable[[Live], bool] = lambda live: True
-    ) -> Live:
-        """Wait until it is seen, and as it should be."""
-        seen: list[Live] = []
-
-        def there() -> bool:
-            live = self.find(inputs)
-            if live is not None and ready(live):
-                seen.append(live)
-            return bool(seen)
-
-        call.poll(there, f"the {self.rules.title}")
-        return seen[-1]
-
-    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
-        """Nothing changes in place, unless the kind says so."""
-        del known
-        return self.appeared(call, inputs)
-
-    def delete(self, call: Call, known: Known) -> None:
-        """Untie; gone already is fine."""
-        with gone_is_fine(), guarded("delete"):
-            self.remove(call, known)
-
-    def remove(self, call: Call, known: Known) -> None:
-        """The call that deletes."""
-        del call
-        raise AssertionError(f"{self.token} does not say how {known.id} is deleted")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, Tie, given, to_tags
+from rehost.providers.aws.kinds.common import Item, everything, given, to_tags
 from rehost.providers.aws.kinds.elb import UnderParent, actions_in, actions_out, plain_actions
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -23,14 +23,7 @@ class Listener(UnderParent):
     parent_input, parent_word, word = "loadBalancerArn", "loadbalancer", "listener"
 
     def children(self, parent: str) -> list[Item]:
-        try:
-            with guarded(self.listing):
-                pages = self.client.get_paginator(self.listing).paginate(LoadBalancerArn=parent)
-                return [item for page in pages for item in page[self.items]]
-        except ProviderError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return []
-            raise
+        return everything(self.client, self.listing, self.items, LoadBalancerArn=parent)
 
     def properties(self, item: Item) -> dict[str, Value]:
         certificates = item.get("Certificates") or []
@@ -99,14 +92,7 @@ class ListenerCertificate(Tie):
         return found
 
     def _of(self, listener: str) -> set[str]:
-        try:
-            with guarded("describe_listener_certificates"):
-                pages = self.client.get_paginator("describe_listener_certificates").paginate(ListenerArn=listener)
-                rows = [row for page in pages for row in page["Certificates"]]
-        except ProviderError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return set()
-            raise
+        rows = everything(self.client, "describe_listener_certificates", "Certificates", ListenerArn=listener)
         return {row["CertificateArn"] for row in rows if not row.get("IsDefault")}
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:

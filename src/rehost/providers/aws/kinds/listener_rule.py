@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, to_tags
+from rehost.providers.aws.kinds.common import Item, everything, to_tags
 from rehost.providers.aws.kinds.elb import UnderParent, actions_in, actions_out, plain_actions
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -29,14 +28,7 @@ class ListenerRule(UnderParent):
     parent_input, parent_word, word = "listenerArn", "listener", "listener-rule"
 
     def children(self, parent: str) -> list[Item]:
-        try:
-            with guarded(self.listing):
-                pages = self.client.get_paginator(self.listing).paginate(ListenerArn=parent)
-                rows = [item for page in pages for item in page[self.items]]
-        except ProviderError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return []
-            raise
+        rows = everything(self.client, self.listing, self.items, ListenerArn=parent)
         return [{**row, "ListenerArn": parent} for row in rows if row["Priority"] != "default"]
 
     def properties(self, item: Item) -> dict[str, Value]:

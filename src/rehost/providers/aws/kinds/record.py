@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, Tie
+from rehost.providers.aws.kinds.common import Item, everything
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.aws.lower import unquoted
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -27,14 +27,7 @@ class Record(Tie):
         return {"zoneId": match[1], "name": match[2], "type": match[3]}
 
     def _zone(self, zone: str) -> dict[tuple[str, str], Item]:
-        try:
-            with guarded("list_resource_record_sets"):
-                pages = self.client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
-                rows = [row for page in pages for row in page["ResourceRecordSets"]]
-        except ProviderError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return {}
-            raise
+        rows = everything(self.client, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone)
         return {(_plain(row["Name"]), row["Type"]): row for row in rows}
 
     def look(self, wanted: Sequence[Mapping[str, Value]]) -> list[Live | None]:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, ListedKind, Tie, given, gone_is_fine, to_tags
+from rehost.providers.aws.kinds.common import Item, ListedKind, everything, given, gone_is_fine, to_tags
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -22,13 +23,8 @@ class _IamKind(ListedKind):
     def tagged(self, items: Sequence[Item]) -> list[Item]:
         return [{**item, "Tags": self._tags(self.id_of(item))} for item in items]
 
-    def _tags(self, name: str) -> list[dict[str, str]]:
-        tags: list[dict[str, str]] = []
-        listing = f"list_{self.word}_tags"
-        with gone_is_fine(), guarded(listing):
-            pages = self.client.get_paginator(listing).paginate(**{self.id_field: name})
-            tags = [tag for page in pages for tag in page["Tags"]]
-        return tags
+    def _tags(self, name: str) -> list[Item]:
+        return everything(self.client, f"list_{self.word}_tags", "Tags", **{self.id_field: name})
 
     def tag(self, id_: str, tags: Mapping[str, Any]) -> None:
         getattr(self.client, f"tag_{self.word}")(**{self.id_field: id_}, Tags=to_tags(tags))

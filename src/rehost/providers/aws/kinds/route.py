@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Clients, Item, Tie
+from rehost.providers.aws.kinds.common import Clients, Item
 from rehost.providers.aws.kinds.route_table import RouteTable
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rehost.providers.aws.kinds.common import Clients, Tie
+from rehost.providers.aws.kinds.common import Clients
 from rehost.providers.aws.kinds.route_table import RouteTable
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, KindRules, Known, Live

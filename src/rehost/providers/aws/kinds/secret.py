@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, ListedKind, Tie, from_tags, given, mark, to_tags
+from rehost.providers.aws.kinds.common import Item, ListedKind, from_tags, given, mark, to_tags
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value

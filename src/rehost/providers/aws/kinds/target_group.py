@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import Item, Tie, given, to_tags
+from rehost.providers.aws.kinds.common import Item, everything, given, to_tags
 from rehost.providers.aws.kinds.elb import Attributes, ElbKind, attributes_in, attributes_out
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.botoerrors import guarded
-from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -144,13 +144,7 @@ class TargetGroupAttachment(Tie):
         return [self._among(members[str(inputs["targetGroupArn"])], inputs) for inputs in wanted]
 
     def _members(self, group: str) -> list[Item]:
-        try:
-            with guarded("describe_target_health"):
-                return list(self.client.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"])
-        except ProviderError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return []
-            raise
+        return everything(self.client, "describe_target_health", "TargetHealthDescriptions", TargetGroupArn=group)
 
     @staticmethod
     def _among(rows: Sequence[Item], inputs: Mapping[str, Value]) -> Live | None:

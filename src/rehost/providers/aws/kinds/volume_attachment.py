@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 
-from rehost.providers.aws.kinds.common import Clients, Item, Tie
+from rehost.providers.aws.kinds.common import Clients, Item
+from rehost.providers.aws.kinds.tie import Tie
 from rehost.providers.aws.kinds.volume import Volume
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rehost.providers.aws.kinds.common import AwsKind, Item, chunks, from_tags, mark, to_tags
+from rehost.providers.aws.kinds.common import AwsKind, Item, chunks, everything, from_tags, mark, to_tags
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -21,12 +21,7 @@ class Zone(AwsKind):
         return str(item["Id"]).rsplit("/", 1)[-1]
 
     def _all(self) -> list[Item]:
-        with guarded("list_hosted_zones"):
-            return [
-                z
-                for page in self.client.get_paginator("list_hosted_zones").paginate()
-                for z in page["HostedZones"]
-            ]
+        return everything(self.client, "list_hosted_zones", "HostedZones")
 
     def _with_tags(self, zones: Sequence[Item]) -> list[Item]:
         found: dict[str, Any] = {}
