@@ -99,3 +99,42 @@ def test_a_policy_with_another_layout_is_no_difference(bench: Bench) -> None:
     (read,) = bench.read(made.known)
     assert read is not None
     assert bench.differences(token, made.inputs, read.inputs) == []
+
+
+def test_a_pending_certificate_is_waited_for_before_a_listener_takes_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 10**9)
+    certificate = bench.make("aws:acm/certificate:Certificate")
+    assert certificate.live.outputs["status"] == "PENDING_VALIDATION"
+    assert certificate.live.outputs["domainValidationOptions"][0]["resourceRecordType"] == "CNAME"
+    over = {"protocol": "HTTPS", "certificateArn": certificate.live.id, "sslPolicy": "ELBSecurityPolicy-2016-08"}
+    inputs = bench.inputs("aws:lb/listener:Listener", over)
+    with pytest.raises(ProviderError):
+        bench.connection.create(bench.call(), "aws:lb/listener:Listener", inputs)
+
+    class Issuing(type(bench.call())):  # type: ignore[misc]
+        def pause(self, seconds: float) -> None:
+            super().pause(seconds)
+            monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 0)
+
+    validation, token = (
+        {"certificateArn": certificate.live.id},
+        "aws:acm/certificateValidation:CertificateValidation",
+    )
+    assert bench.connection.find(token, validation) is None
+    call = Issuing("0" * 32, bench.clock)
+    bench.connection.create(call, token, validation)
+    assert call.began >= 0, "it did wait"
+    live = bench.connection.create(bench.call(), "aws:lb/listener:Listener", inputs)
+    assert live.inputs["certificateArn"] == certificate.live.id
+
+
+def test_a_database_is_not_deleted_without_a_last_snapshot_unless_told_so(bench: Bench) -> None:
+    token = "aws:rds/instance:Instance"
+    for over, count in ({"skipFinalSnapshot": None}, 1), ({"skipFinalSnapshot": True}, 1):
+        made = bench.make(token, over)
+        bench.connection.delete(bench.call(), token, made.known)
+        rds: Any = bench.connection._clients["rds"]  # type: ignore[attr-defined]
+        snapshots = [row["DBSnapshotIdentifier"] for row in rds.describe_db_snapshots()["DBSnapshots"]]
+        assert len(snapshots) == count, "it stays when the database goes"
