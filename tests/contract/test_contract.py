@@ -13,8 +13,9 @@ from bench import Bench, Lost, all_kinds, cases, filled
 
 from rehost.providers import registry
 from rehost.providers.base import project
-from rehost.stacks.errors import InvalidInput, ProviderError, Reason
+from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError, Reason
 from rehost.stacks.graph import is_secret
+from rehost.stacks.hosts.resource import TOKEN as UNIT
 from rehost.stacks.ports import Known
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
@@ -56,6 +57,21 @@ def test_declared_kinds_are_implemented_and_the_other_way_round(bench: Bench) ->
     # The in-memory provider has one implementation for all.
     assert set(getattr(bench.connection, "kinds", declared)) == declared
     assert set(cases(bench.provider)) == declared, "every kind has a case, and no case is left over"
+
+
+@each_provider
+def test_units_are_run_by_those_who_say_so_and_left_to_people_by_others(bench: Bench) -> None:
+    inputs = {"name": "web", "serverId": "s", "command": ["serve"], "tags": {"rehost-id": "mark"}}
+    known = Known(f"urn:{UNIT}", "s/web", inputs, {})
+    assert bench.read(known) == [None] and bench.connection.find(UNIT, inputs) is None
+    if UNIT not in bench.adapter.kinds():
+        for act in (
+            lambda: bench.connection.create(bench.call(), UNIT, inputs),
+            lambda: bench.connection.update(bench.call(), UNIT, known, inputs),
+            lambda: bench.connection.delete(bench.call(), UNIT, known),
+        ):
+            with pytest.raises(OperatorNeeded, match="web is left to you"):
+                act()
 
 
 @each_kind

@@ -23,6 +23,11 @@ BEYOND = {
     ("edge", "certificates.own"),
     ("edge", "load_balancers.plain.listen.0.certificate"),
     ("huge-number", "servers.app.count"),
+    ("services", "services.blind.healthcheck"),
+    ("services", "services.early.timezone"),
+    ("services", "services.served.ports"),
+    ("services", "services.told.command"),
+    ("services", "services.twins.deploy"),
     ("sizes", "volumes.c.size"),
 }
 """Mistakes of form that the schema does not find: bits behind a prefix, numbers out of all proportion, keys that

@@ -12,7 +12,9 @@ from rehost.stacks.load import load
 from rehost.stacks.validate import errors, validate
 
 PAGE = Path(__file__).parents[2] / "docs" / "stack-files.md"
-YAML, OVERRIDE, PROGRAM = re.findall(r"```(?:yaml|python)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+YAML, OVERRIDE, PROGRAM, SERVICES = re.findall(
+    r"```(?:yaml|python)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+)
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,11 @@ def test_a_shown_stack_is_valid(tmp_path: Path, files: dict[str, str]) -> None:
     assert errors(validate(loaded, adapter)) == []
     assert loaded.stack is not None
     assert list(loaded.stack.servers) == (["web", "db"] if list(files) == ["stack.yaml"] else ["web"])
+
+
+def test_the_shown_services_are_valid(tmp_path: Path) -> None:
+    path = tmp_path / "stack.yaml"
+    path.write_text(SERVICES, encoding="utf-8")
+    loaded = load([path], environment={})
+    assert validate(loaded, adapter) == []
+    assert loaded.stack is not None and list(loaded.stack.services) == ["web", "worker", "report"]

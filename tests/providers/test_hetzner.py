@@ -166,6 +166,25 @@ def test_a_whole_life_on_the_stand_in(tmp_path: Path, clouds: Clouds) -> None:
     assert clouds.inventory() == {}
 
 
+def test_services_are_left_to_a_person_once_everything_else_is_made(tmp_path: Path, clouds: Clouds) -> None:
+    variables = {"DATABASE": "${servers.db.private_ip}", "MEDIA": "${buckets.media.name}"}
+    services = {"web": {"on": "app", "image": "plaza:1", "ports": [8080], "environment": variables}}
+    _, outcome = deployment(tmp_path, clouds, stack="shop", services=services).deploy()
+    assert (outcome.word, outcome.failed) == ("waiting", [])
+    assert {step.component for step, _ in outcome.waiting} == {"services.web-1", "services.web-2"}
+    assert all("web is left to you" in error.summary and error.fix for _, error in outcome.waiting)
+    # Nothing pretends that they run: they are still to be made, and nothing of them is in state.
+    left = deployment(tmp_path, clouds, stack="shop", services=services).plan()
+    assert {(step.component, step.action) for step in left.changing} == {
+        ("services.web-1", Action.CREATE),
+        ("services.web-2", Action.CREATE),
+    }
+    environment = next(c.new for c in left.changing[0].changes if c.path == "environment")
+    assert environment["MEDIA"].startswith("shop-media-") and environment["DATABASE"].startswith("10.20.")
+    _, outcome = deployment(tmp_path, clouds, stack="shop", services=services).destroy(Wishes(delete_data=("*",)))
+    assert outcome.word == "done", [(str(s.urn), e.summary) for s, e in outcome.failed]
+
+
 def test_another_project_or_a_wrong_token_is_refused_before_anything_is_written(
     tmp_path: Path, clouds: Clouds
 ) -> None:

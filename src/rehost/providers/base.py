@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from rehost.stacks.errors import InvalidInput
+from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import UNKNOWN, Secret, Value, is_secret, is_unknown, reveal
+from rehost.stacks.hosts import resource as unit
 from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
 
 _SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive")
@@ -67,6 +68,10 @@ class RuleBook:
         return limits
 
 
+UNITS = RuleBook(unit.RULES)
+"""The rules of what no official type describes: the same at every provider."""
+
+
 @dataclass
 class BaseAdapter:
     """The half of an adapter that follows from its rule book; providers add what is theirs."""
@@ -74,18 +79,21 @@ class BaseAdapter:
     book: RuleBook
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
+    def _book(self, token: str) -> RuleBook:
+        return UNITS if token.startswith("rehost:") else self.book
+
     def kinds(self) -> Sequence[str]:
         """Type tokens of all that this provider declares to carry out."""
         return self.book.tokens()
 
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""
-        return self.book.rules(token)
+        return self._book(token).rules(token)
 
     def check(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
         """Inputs without None, sensitive ones wrapped. Raises InvalidInput where they break a limit."""
         try:
-            rules = self.book.rules(token)
+            rules = self._book(token).rules(token)
         except KeyError:
             raise InvalidInput(f"the provider has no resource type {token}") from None
         kept = {key: value for key, value in inputs.items() if value is not None}
@@ -96,7 +104,7 @@ class BaseAdapter:
                 why=f"rehost carries out these of {token}: {', '.join(sorted(rules.inputs))}",
                 fix=f"did you mean {near[0]}?" if near else f"leave {key} out",
             )
-        for path, limit in self.book.limits(token).items():
+        for path, limit in self._book(token).limits(token).items():
             for value in _all_at(reveal(kept), path.split(".")):
                 problem = _breaks(value, limit)
                 if problem:
@@ -114,7 +122,7 @@ class BaseAdapter:
         new_inputs: Mapping[str, Value],
     ) -> Diff:
         """What changes, with the consequences the kind's rules and conditions give."""
-        rules = self.book.rules(token)
+        rules = self._book(token).rules(token)
         condition = self.conditions.get(token)
         changes: list[Change] = []
         for key in sorted(old_inputs.keys() | new_inputs.keys()):
@@ -284,20 +292,64 @@ class Kind(Protocol):
     def delete(self, call: Call, known: Known) -> None: ...
 
 
+class NoHosts:
+    """Units of a provider whose servers nobody runs services on: nothing is done, and that is said."""
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        """Raise OperatorNeeded."""
+        del call
+        raise _left_to_people(inputs, "start")
+
+    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
+        """None of them is known to be there."""
+        return [None for _ in known]
+
+    def find(self, inputs: Mapping[str, Value]) -> Live | None:
+        """Nothing was made."""
+        del inputs
+        return None
+
+    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
+        """Raise OperatorNeeded."""
+        del call, known
+        raise _left_to_people(inputs, "change")
+
+    def delete(self, call: Call, known: Known) -> None:
+        """Raise OperatorNeeded."""
+        del call
+        raise _left_to_people(known.inputs, "stop")
+
+
+def _left_to_people(inputs: Mapping[str, Value], verb: str) -> OperatorNeeded:
+    address = (inputs.get("connection") or {}).get("address", "")
+    return OperatorNeeded(
+        f"the service {inputs['name']} is left to you: rehost does not {verb} services on this server",
+        why="this version runs services in memory only; the server and all that the service needs are rehost's",
+        fix=f"{verb} it by hand on {address or 'the server'}",
+    )
+
+
 class KindDispatch:
-    """The resource functions of a connection, handed to the kind of the token."""
+    """The resource functions of a connection, handed to the kind of the token. Units without a kind are left to
+    people."""
 
     kinds: Mapping[str, Kind]
 
+    def kind(self, token: str) -> Kind:
+        """What carries out resources of a type."""
+        if token == unit.TOKEN and token not in self.kinds:
+            return NoHosts()
+        return self.kinds[token]
+
     def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
         """Make the resource and wait until it can be used."""
-        return self.kinds[token].create(call, inputs)
+        return self.kind(token).create(call, inputs)
 
     def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
         """The resources as they are, in the order asked for, None for what is gone. Raises InvalidInput for an
         import id of another form than the type's."""
         try:
-            return self.kinds[token].read(known)
+            return self.kind(token).read(known)
         except ValueError as error:
             imported = [item.id for item in known if not item.inputs]
             if not imported:
@@ -309,12 +361,12 @@ class KindDispatch:
 
     def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
         """The resource that an earlier create with these inputs made."""
-        return self.kinds[token].find(inputs)
+        return self.kind(token).find(inputs)
 
     def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Change the resource in place."""
-        return self.kinds[token].update(call, known, inputs)
+        return self.kind(token).update(call, known, inputs)
 
     def delete(self, call: Call, token: str, known: Known) -> None:
         """Remove the resource and wait until it is gone."""
-        self.kinds[token].delete(call, known)
+        self.kind(token).delete(call, known)

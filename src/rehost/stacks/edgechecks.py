@@ -7,19 +7,14 @@ from collections.abc import Iterator
 from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
 from rehost.stacks.load import Loaded
 from rehost.stacks.model import Listener, Stack
+from rehost.stacks.servicechecks import check_target
 
 
 def check_edge(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     """Every finding, with paths into the partial stack."""
-    groups = loaded.declared("servers")
     for name, balancer in stack.load_balancers.items():
         path: PathKey = ("load_balancers", name)
-        family, _, group = balancer.to.partition(".")
-        if family != "servers" or group not in groups:
-            choices = [f"servers.{known}" for known in groups]
-            why = f"a load balancer spreads over a server group: {', '.join(choices) or 'the stack has none'}"
-            fix = did_you_mean(balancer.to, choices)
-            yield Diagnostic("reference", f"there is no server group {balancer.to!r}", why, fix, (*path, "to"))
+        yield from check_target(stack, loaded, balancer, (*path, "to"))
         yield from _listeners(balancer.listen, loaded, path)
     for name, certificate in stack.certificates.items():
         if certificate.issuer == "managed":

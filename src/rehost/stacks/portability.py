@@ -8,6 +8,8 @@ from enum import IntEnum
 from types import MappingProxyType
 
 from rehost.stacks.graph import UNKNOWN, Value, references
+from rehost.stacks.hosts.resource import TOKEN
+from rehost.stacks.legalize import legalize
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.model.base import Component
@@ -121,8 +123,8 @@ def components(stack: Stack) -> Iterator[tuple[str, object]]:
 
 
 def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Target]) -> tuple[Row, ...]:
-    before = _by_component(here[0].fits(stack, here[1]))
-    after = _by_component(there[0].fits(stack, there[1]))
+    before = _by_component(_fits(stack, *here))
+    after = _by_component(_fits(stack, *there))
     rows = []
     for address, _ in components(stack):
         old, new = before.get(address, []), after.get(address, [])
@@ -130,6 +132,13 @@ def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Targ
         told = tuple(finding for finding in new if finding.reason not in known)
         rows.append(Row(address, _worst(old), _worst(new), told))
     return tuple(rows)
+
+
+def _fits(stack: Stack, adapter: Adapter, target: Target) -> Iterator[Finding]:
+    yield from adapter.fits(stack, target)
+    for name in () if TOKEN in adapter.kinds() else stack.services:
+        reason = "this version makes the servers and does not start services on them"
+        yield Finding(f"services.{name}", Fit.OPERATOR, reason, "start it on the servers yourself")
 
 
 def _by_component(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
@@ -163,6 +172,7 @@ def cost(stack: Stack, adapter: Adapter, target: Target) -> Cost:
 
     Raises InvalidInput where nothing at the target meets a need.
     """
+    stack = legalize(stack)
     resolution = resolve_facts(adapter, stack, target, {})
     secrets = dict.fromkeys(stack.secrets, UNKNOWN)
     graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets))

@@ -247,7 +247,8 @@ class Adapter(Protocol):
         """Regions that are known without asking the provider; the usual one first."""
 
     def kinds(self) -> Sequence[str]:
-        """Type tokens of all that this provider declares to carry out; its connection implements just these."""
+        """Type tokens of all that this provider declares to carry out; its connection implements just these.
+        Without units among them, the steps of services wait for a person."""
 
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""

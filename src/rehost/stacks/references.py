@@ -41,7 +41,7 @@ def accepts(path: PathKey) -> bool:
             return True
         case ("dns", _, int(), str(key), *_):
             return key in _VALUES
-        case ("certificates", _, "certificate" | "private_key"):
+        case ("certificates", _, "certificate" | "private_key") | ("services", _, "environment", _):
             return True
     return False
 
@@ -65,7 +65,7 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
                     continue
                 if not accepts(path):
                     fix = "write the value itself; ${env.NAME} works everywhere"
-                    why = "references work in user_data and in the values of records"
+                    why = "references work in user_data, in variables of services, and in the values of records"
                     summary = f"${{{address}}}: {path[-1] if path else ''} can't refer to components"
                     yield Diagnostic("reference", summary, why, fix, path)
                 else:
@@ -152,6 +152,15 @@ def _nothing_there(
         yield Diagnostic("private", f"{whole} is nothing", why, fix, path)
 
 
+_MADE_FIRST = "user_data is used when a server is made, so what it refers to is made first"
+_FIRST = {
+    "servers": ("user_data", _MADE_FIRST),
+    "volumes": ("on", _MADE_FIRST),
+    "services": ("depends_on", "a service is started after those that it depends on"),
+}
+"""By family: the key that says what has to be there first, and why that is so."""
+
+
 def check_cycles(stack: Stack) -> Iterator[Diagnostic]:
     """Findings about components that can't be made because each needs the other first; one for each ring."""
     needs = _needs(stack)
@@ -163,9 +172,9 @@ def check_cycles(stack: Stack) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "cycle",
                 f"{name} needs itself: {' → '.join([*ring, ring[0]])}",
-                "user_data is used when a server is made, so what it refers to is made first",
+                _FIRST[name.split(".")[0]][1],
                 "take one of the references out",
-                (*name.split(".", 1), "user_data" if name.startswith("servers.") else "on"),
+                (*name.split(".", 1), _FIRST[name.split(".")[0]][0]),
             )
 
 
@@ -183,6 +192,10 @@ def _needs(stack: Stack) -> dict[str, list[str]]:
                     needs[f"servers.{name}"].append(f"servers.{group}")
             elif family == "volumes" and one in stack.volumes:
                 needs[f"servers.{name}"].append(f"volumes.{one}")
+    for name, service in stack.services.items():
+        needs[f"services.{name}"] = [
+            f"services.{o}" for o in service.depends_on if o in stack.services and o != name
+        ]
     for name, volume in stack.volumes.items():
         group = volume.on if volume.on in stack.servers else volume.on.rpartition("-")[0]
         needs[f"volumes.{name}"] = [f"servers.{group}"] if group in stack.servers else []

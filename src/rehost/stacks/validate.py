@@ -12,12 +12,14 @@ from ipaddress import IPv4Network, ip_network
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.edgechecks import check_edge
 from rehost.stacks.errors import InvalidInput
+from rehost.stacks.legalize import legalize
 from rehost.stacks.load import Loaded
 from rehost.stacks.load.build import FUTURE
 from rehost.stacks.model import Rule, Stack, Target
 from rehost.stacks.ports import Adapter
 from rehost.stacks.records import check_name, check_value
 from rehost.stacks.references import check_cycles, check_texts, references
+from rehost.stacks.servicechecks import check_hosts, check_services
 from rehost.stacks.sshkeys import check_key
 
 _PRIVATE = [IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
@@ -31,6 +33,7 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
     if loaded.partial is not None:
         found += [replace(d, span=loaded.span(d.path)) for d in check_texts(loaded.partial, loaded)]
         found += [_placed(diagnostic, loaded) for diagnostic in _Checks(loaded.partial, loaded).all()]
+        legal = legalize(loaded.partial)
         for target in loaded.partial.targets.values():
             path: PathKey = ("targets", target.name, "provider")
             try:
@@ -38,7 +41,7 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
             except InvalidInput as error:
                 found.append(_placed(Diagnostic("provider", error.summary, error.why, error.fix, path), loaded))
                 continue
-            said = [*_options(adapter, target), *adapter.diagnose(loaded.partial, target)]
+            said = [*_options(adapter, target), *check_hosts(legal, adapter), *adapter.diagnose(legal, target)]
             found += [_at_target(d, loaded, target.name) for d in said if not _doubtful(d, loaded)]
     return sorted(dict.fromkeys(found), key=lambda d: (d.span.file, d.span.line, d.span.column))
 
@@ -99,6 +102,7 @@ class _Checks:
             yield from self._zone(zone)
         yield from self._keys()
         yield from check_edge(self._stack, self._loaded)
+        yield from check_services(self._stack, self._loaded)
 
     def _known(self, family: str) -> list[str]:
         """Names that may be referred to, those of invalid components included."""

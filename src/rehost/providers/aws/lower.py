@@ -14,6 +14,7 @@ from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
+from rehost.stacks.services import units
 
 _GIB = 1024**3
 
@@ -49,6 +50,7 @@ class AwsLowering:
         for name, balancer in self._stack.load_balancers.items():
             yield from edge.load_balancer(self, name, balancer, self._balanced())
         yield from self._buckets()
+        yield from units(self.lowering, self._host, self.export)
         for zone, records in self._stack.dns.items():
             about: dict[str, Value] = {
                 "name": zone,
@@ -320,6 +322,11 @@ class AwsLowering:
         }
         inputs = {"zoneId": self.ref(t.ZONE, zone), "name": name, "type": "A", "aliases": [target]}
         return self.lowering.resource(t.RECORD, f"{name}/A", inputs, component=f"dns.{name}")
+
+    def _host(self, member: str) -> dict[str, Value]:
+        group = self._stack.servers[member.rpartition("-")[0]]
+        address = self._public(member) if group.public else self.ref(t.INSTANCE, member, "privateIp")
+        return {"serverId": self.ref(t.INSTANCE, member), "connection": {"address": address}}
 
     def _public(self, member: str) -> Ref:
         """A server's public address: the static one, where it has one."""

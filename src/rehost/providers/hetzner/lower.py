@@ -11,6 +11,7 @@ from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
+from rehost.stacks.services import units
 
 _GIB = 1024**3
 _SPREAD = 10
@@ -49,6 +50,7 @@ class HetznerLowering:
         for name, balancer in stack.load_balancers.items():
             yield from edge.load_balancer(self, name, balancer)
         yield from self._buckets()
+        yield from units(self.lowering, self._host, self.export)
         for zone, records in stack.dns.items():
             yield self.labelled(t.ZONE, zone, f"dns.{zone}", {"name": zone, "mode": "primary"})
             for record in records:
@@ -197,6 +199,11 @@ class HetznerLowering:
                 override=server.override,
                 after=after,
             )
+
+    def _host(self, member: str) -> dict[str, Value]:
+        public = self._stack.servers[member.rpartition("-")[0]].public
+        address = self.ref(t.SERVER, member, "ipv4Address" if public else "networks[0].ip")
+        return {"serverId": self.ref(t.SERVER, member), "connection": {"address": address}}
 
     def _public_net(self, server: Server, member: str) -> dict[str, Value]:
         net: dict[str, Value] = {"ipv4Enabled": server.public, "ipv6Enabled": server.public}

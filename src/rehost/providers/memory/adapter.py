@@ -12,10 +12,12 @@ from rehost.providers.memory.cloud import MemoryCloud
 from rehost.providers.memory.connection import MemoryConnection
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Ref, Resource, Value
+from rehost.stacks.hosts import resource as unit
 from rehost.stacks.lower import Lowering, overridden
 from rehost.stacks.model import Record, Stack, Target
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
+from rehost.stacks.services import units
 
 _SIZES = tuple((f"m{cpu}", cpu, cpu * 2) for cpu in (1, 2, 4, 8, 16, 32, 64))
 _DEFAULT_CLOUD = MemoryCloud()
@@ -38,6 +40,10 @@ class MemoryAdapter(BaseAdapter):
     currency: str = "EUR"
     account: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
+
+    def kinds(self) -> Sequence[str]:
+        """A kind for each component, and units, which run on hosts in memory."""
+        return (*super().kinds(), unit.TOKEN)
 
     def regions(self) -> Sequence[str]:
         """Any will do."""
@@ -138,6 +144,7 @@ class _Lower:
         for name, key in stack.ssh_keys.items():
             yield self._make("sshKey", name, f"ssh_keys.{name}", {"publicKey": key})
         yield from self._servers()
+        yield from units(self._l, self._host, self._export)
         yield from self._edge()
         for name, bucket in stack.buckets.items():
             token = _token("bucket")
@@ -187,6 +194,12 @@ class _Lower:
                     "volumeId": self._ref("volume", f"{name}-{position}"),
                 }
                 yield self._make("volumeAttachment", f"{name}-{position}", f"volumes.{name}-{position}", join)
+
+    def _host(self, member: str) -> dict[str, Value]:
+        return {
+            "serverId": self._ref("server", member),
+            "connection": {"address": self._ref("server", member, "privateIp")},
+        }
 
     def _edge(self) -> Iterator[Resource]:
         stack = self._l.stack

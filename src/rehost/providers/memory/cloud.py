@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rehost.stacks.errors import ProviderError, Reason
+from rehost.stacks.hosts.pool import in_memory
+from rehost.stacks.hosts.port import Host, HostGone
 
 
 @dataclass
@@ -54,6 +56,7 @@ class MemoryCloud:
         self.account = "memory"
         self.calls: dict[str, int] = {}
         self.buckets: dict[str, dict[str, tuple[bytes, dict[str, Any]]]] = {}
+        self._hosts = in_memory()
         self._random = random.Random(seed)
         self._now = now
         self._wait = wait or threading.Event().wait
@@ -113,6 +116,13 @@ class MemoryCloud:
                         f"{id_} is used by {other['id']}", reason=Reason.BUSY, code="resource_in_use", status=409
                     )
             self._records[id_].append(_Version(self._now(), None))
+
+    def host(self, server: str, connection: Mapping[str, Any]) -> Host:
+        """What runs services on a server, by its id. Raises HostGone where there is no such server."""
+        with self._lock:
+            if self._last(server) is None:
+                raise HostGone(f"there is no server {server}")
+        return self._hosts(server, connection)
 
     def inventory(self) -> list[dict[str, Any]]:
         """All records that exist, without latency or faults."""

@@ -107,6 +107,10 @@ class HostDenied(HostError):
     exit_code = 3
 
 
+class HostGone(HostError):
+    """The server is not there any more, and with it all that was on it."""
+
+
 class ReleaseFailed(HostError):
     """The new version did not get healthy; the one before it serves on."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
-from rehost.stacks.hosts.port import Host, HostDenied, HostError, HostUnreachable
+from rehost.stacks.hosts.port import Host, HostDenied, HostError, HostGone, HostUnreachable, Status
 from rehost.stacks.hosts.units import HealthCheck, Limits, Order, Port, Restart, Schedule, UnitSpec, Volume
 from rehost.stacks.ports import Call, Known, Live
 
@@ -26,7 +26,8 @@ TOKEN = "rehost:host/unit:Unit"
 RULES = Path(__file__).parent / "data" / "kinds.json"
 
 FindHost = Callable[[str, Mapping[str, Value]], Host]
-"""The host of a server: given `serverId` and `connection`. Raises HostError and InvalidInput."""
+"""The host of a server: given `serverId` and `connection`. Raises HostError (HostGone where there is no
+such server) and InvalidInput."""
 
 
 class UnitKind:
@@ -51,21 +52,20 @@ class UnitKind:
             return self._live(host, inputs)
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        """The units as they are."""
+        """The units as they are. Raises ValueError for one to be imported: no host tells what it was given."""
         found: list[Live | None] = []
         for item in known:
+            if not item.inputs:
+                raise ValueError(f"{item.id}: a unit can't be imported")
             with _translated(item.inputs):
-                host = self._host(item.inputs)
-                there = host.status(str(item.inputs["name"]))
-                found.append(None if there is None else self._live(host, item.inputs))
+                found.append(self._seen(item.inputs)[1])
         return found
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         """A unit of this name that carries our mark."""
         with _translated(inputs):
-            spec, host = spec_of(inputs), self._host(inputs)
-            there = host.status(spec.name)
-            return self._live(host, inputs) if there is not None and there.owner == spec.owner else None
+            status, live = self._seen(inputs)
+            return live if status is not None and status.owner == spec_of(inputs).owner else None
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Release the new version, or repair what was changed on the host."""
@@ -78,11 +78,20 @@ class UnitKind:
     def delete(self, call: Call, known: Known) -> None:
         """Stop and remove the unit; named volumes stay with the server."""
         del call
-        with _translated(known.inputs):
+        with _translated(known.inputs), contextlib.suppress(HostGone):
             self._host(known.inputs).remove(str(known.inputs["name"]))
 
     def _host(self, inputs: Mapping[str, Value]) -> Host:
         return self._host_of(str(inputs.get("serverId", "")), inputs.get("connection") or {})
+
+    def _seen(self, inputs: Mapping[str, Value]) -> tuple[Status | None, Live | None]:
+        """A unit as it is; None where there is none, its server gone included."""
+        try:
+            host = self._host(inputs)
+            status = host.status(str(inputs["name"]))
+        except HostGone:
+            return None, None
+        return status, self._live(host, inputs) if status is not None else None
 
     def _bring(self, host: Host, spec: UnitSpec, inputs: Mapping[str, Value]) -> None:
         held = inputs.get("held")

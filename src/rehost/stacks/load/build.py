@@ -13,10 +13,11 @@ from rehost.stacks.diagnostics import Diagnostic, PathKey, Span, did_you_mean
 from rehost.stacks.load import shape
 from rehost.stacks.load.loaded import Loaded
 from rehost.stacks.load.messages import about, described
+from rehost.stacks.load.sources import read_sources
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.model import Stack, Target
 
-FUTURE = {"services", "databases", "caches", "mail"}
+FUTURE = {"databases", "caches", "mail"}
 PLACEHOLDER = "unnamed"
 """The name of a partial stack whose own can't be used."""
 _STAND_IN = "10GiB"
@@ -37,6 +38,7 @@ def build(tree: Placed, loaded: Loaded) -> None:
     for key in FUTURE & data.keys():
         del data[key]
     _apexes(data)
+    read_sources(data, loaded)
     _validate(data, loaded)
     if not loaded.failed:
         loaded.stack = loaded.partial

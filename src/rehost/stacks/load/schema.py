@@ -16,9 +16,10 @@ from pydantic import BeforeValidator, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from rehost.stacks.load.shape import HIDDEN, inner, is_component
-from rehost.stacks.model import Check, Record, Rule, Secret, Stack, Target
+from rehost.stacks.model import Check, Record, Rule, Secret, Service, ServiceCheck, Stack, Target
 from rehost.stacks.model.base import Bytes, Override, as_list
 from rehost.stacks.model.network import Cidr, Port
+from rehost.stacks.model.services import Command, Environment, PortMapping, Seconds
 from rehost.stacks.model.zones import KINDS
 
 Schema = dict[str, Any]
@@ -39,7 +40,46 @@ _PORT = {
     ]
 }
 _CIDR = {"type": "string", "pattern": r"^(\d{1,3}\.){3}\d{1,3}/(\d|[12]\d|3[0-2])$"}
-_LEAVES: list[tuple[Any, Schema]] = [(Bytes, _SIZE), (Port, _PORT), (Cidr, _CIDR)]
+_TEXTS = {"type": ["array", "null"], "items": {"type": ["string", "integer"]}}
+_COMMAND = {"anyOf": [{"type": "string"}, _TEXTS]}
+_VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*"
+_ENVIRONMENT_MAP = {
+    "anyOf": [
+        {
+            "type": ["object", "null"],
+            "propertyNames": {"pattern": f"{_VARIABLE}$"},
+            "additionalProperties": {"type": ["string", "integer"]},
+        },
+        {"type": "array", "items": {"type": "string", "pattern": f"{_VARIABLE}="}},
+    ]
+}
+_SECONDS = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^\s*(?=\d)(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?\s*$"},
+        {"type": "number", "minimum": 0, "maximum": 86400},
+    ]
+}
+_MAPPING = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 65535},
+        {"type": "string", "pattern": r"^(\d{1,5}:)?\d{1,5}(/tcp)?$"},
+    ]
+}
+_ONE_OF: Mapping[Any, list[str]] = {
+    Record: ["to", *KINDS],
+    Secret: ["generate", "from_env"],
+    ServiceCheck: ["path", "test"],
+}
+"""Keys of which a component has exactly one."""
+_LEAVES: list[tuple[Any, Schema]] = [
+    (Bytes, _SIZE),
+    (Port, _PORT),
+    (Cidr, _CIDR),
+    (Command, _COMMAND),
+    (Environment, _ENVIRONMENT_MAP),
+    (PortMapping, _MAPPING),
+    (Seconds, _SECONDS),
+]
 
 
 def stack_schema(providers: Mapping[str, Mapping[str, Any]]) -> Schema:
@@ -80,9 +120,10 @@ class _Maker:
             made["required"] = required
         if model is Target:
             return {**made, **self._target(properties)}
-        if model in (Record, Secret):
-            kinds = ["to", *KINDS] if model is Record else ["generate", "from_env"]
-            made["oneOf"] = [{"required": [key]} for key in kinds]
+        if model is Service:
+            made["anyOf"] = [{"required": ["image"]}, {"required": ["command"]}]
+        if model in (Record, Secret, ServiceCheck):
+            made["oneOf"] = [{"required": [key]} for key in _ONE_OF[model]]
         if model is Check:
             made["required"] = ["http"]
         return {**made, "patternProperties": {"^x-": True}, "additionalProperties": False}
@@ -125,13 +166,13 @@ class _Maker:
     def _value(self, annotation: Any, peers: str, *, empty: bool) -> Schema:
         """The schema of a type; `empty` says whether nothing at all stands for an empty mapping or list."""
         for leaf, schema in _LEAVES:
-            if annotation == leaf or _same(annotation, leaf):
+            if annotation == leaf | None or annotation == leaf or _same(annotation, leaf):
                 return _or_environment(dict(schema))
         plain = inner(annotation)
         if is_component(plain):
             made = self._reference(plain, peers)
             definition = self.definitions[made["$ref"].rpartition("/")[2]]
-            if empty and not definition.get("required") and "oneOf" not in definition:
+            if empty and not definition.get("required") and not {"oneOf", "anyOf"} & definition.keys():
                 definition["type"] = ["object", "null"]
             return made
         if annotation == Override or plain == Override:

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rehost.stacks.diagnostics import PathKey
-from rehost.stacks.model import Stack, Target
+from rehost.stacks.model import Service, Stack, Target
 
-HIDDEN = {Target: {"name"}}
+HIDDEN: dict[type, set[str]] = {Target: {"name"}, Service: {"files"}}
 """Fields that the loader fills in itself."""
 
 

@@ -4,6 +4,7 @@ from rehost.stacks.model.base import Bytes, Component, Override, parse_size, sho
 from rehost.stacks.model.compute import Server, Size, Volume
 from rehost.stacks.model.edge import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
+from rehost.stacks.model.services import Deploy, Service, ServiceCheck, UpdateConfig
 from rehost.stacks.model.stack import Check, Secret, Stack, Target
 from rehost.stacks.model.storage import Bucket, CorsRule, LifecycleRule
 from rehost.stacks.model.zones import Record
@@ -15,6 +16,7 @@ __all__ = [
     "Check",
     "Component",
     "CorsRule",
+    "Deploy",
     "Firewall",
     "HealthCheck",
     "LifecycleRule",
@@ -26,11 +28,14 @@ __all__ = [
     "Rule",
     "Secret",
     "Server",
+    "Service",
+    "ServiceCheck",
     "Size",
     "Stack",
     "StaticAddress",
     "Subnet",
     "Target",
+    "UpdateConfig",
     "Volume",
     "parse_size",
     "show_size",

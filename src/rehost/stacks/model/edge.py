@@ -38,7 +38,7 @@ class Listener(Component):
     protocol: Literal["tcp", "http", "https"] = "tcp"
     """What is spoken; tcp is passed on as it is."""
     to_port: Port | None = Field(None, examples=[8080])
-    """The port of the targets; without it the listener's own."""
+    """The port of the targets; without it the service's first one, or for a server group the listener's own."""
     certificate: str | None = Field(None, examples=["site"])
     """A name under `certificates`, for https."""
     redirect: Literal["https"] | None = None
@@ -103,8 +103,8 @@ class HealthCheck(Component):
 class LoadBalancer(Component):
     """Spreads traffic over a server group. Its traffic to its targets passes their firewalls."""
 
-    to: str = Field(examples=["servers.app"])
-    """The server group that it spreads traffic over."""
+    to: str = Field(examples=["servers.app", "services.web"])
+    """What it spreads traffic over: a server group, or the servers of a service."""
     listen: tuple[Listener, ...] = Field(min_length=1)
     """Ports that it answers."""
     health_check: HealthCheck = HealthCheck()

@@ -11,6 +11,7 @@ from rehost.stacks.model.base import Component, Name, SecretName, complaint
 from rehost.stacks.model.compute import Server, Volume
 from rehost.stacks.model.edge import Certificate, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network
+from rehost.stacks.model.services import Service
 from rehost.stacks.model.storage import Bucket
 from rehost.stacks.model.zones import Record
 
@@ -102,6 +103,8 @@ class Stack(Component):
     """Certificates by name."""
     load_balancers: dict[Name, LoadBalancer] = Field(default_factory=dict)
     """Load balancers by name."""
+    services: dict[Name, Service] = Field(default_factory=dict)
+    """What runs on the servers, by name."""
     buckets: dict[Name, Bucket] = Field(default_factory=dict)
     """Buckets by name."""
     dns: dict[Domain, tuple[Record, ...]] = Field(default_factory=dict)
@@ -135,6 +138,22 @@ class Stack(Component):
         """The name of the static address of a server, None if it has none."""
         found = (name for name, a in self.static_addresses.items() if server in self.servers_at(a.on))
         return next(found, None)
+
+    def group_of(self, service: str) -> str | None:
+        """The server group of a service, None if it names none and there is not exactly one."""
+        asked = self.services[service].on
+        return asked if asked is not None or len(self.servers) != 1 else next(iter(self.servers))
+
+    def runs_on(self, service: str) -> list[str]:
+        """The servers that a service runs on."""
+        group = self.group_of(service)
+        members = self.servers[group].members(group) if group in self.servers else []
+        return members[:1] if self.services[service].alone else members
+
+    def service_at(self, address: str) -> str | None:
+        """The service that an address (`services.web`, or `web` alone) stands for, None if it names none."""
+        name = address.removeprefix("services.")
+        return name if name in self.services else None
 
     def servers_at(self, address: str) -> list[str]:
         """The servers that an address (`servers.app`, `servers.app-1`) stands for; empty if it names none."""

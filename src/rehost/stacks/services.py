@@ -1,0 +1,105 @@
+"""Services to units: one resource for each server that a service runs on, the same for all providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+
+from rehost.stacks.graph import Join, Resource, Value
+from rehost.stacks.hosts.resource import TOKEN, spec_of
+from rehost.stacks.hosts.units import Limits, Order, Restart, UnitSpec
+from rehost.stacks.lower import Lowering
+from rehost.stacks.model import Service
+
+Server = Callable[[str], Mapping[str, Value]]
+"""`serverId` and `connection` of a server, by its name: what a provider knows of it."""
+
+
+def units(lowering: Lowering, server: Server, export: Callable[[str], Value]) -> Iterator[Resource]:
+    """The units of all services. `export` answers what a reference stands for at the provider."""
+    stack = lowering.stack
+    for name, service in stack.services.items():
+        after = [
+            lowering.urn(TOKEN, _unit(other, member))
+            for other in service.depends_on
+            for member in stack.runs_on(other)
+        ]
+        variables = {key: _text(lowering.text(text, export)) for key, text in service.environment.items()}
+        for position, member in enumerate(stack.runs_on(name), 1):
+            full = _unit(name, member)
+            inputs = {
+                **server(member),
+                **unit_inputs(name, service, lambda text: str(lowering.text(text, export))),
+                "environment": variables or None,
+                "tags": lowering.marks(TOKEN, full),
+            }
+            yield lowering.resource(TOKEN, full, inputs, component=f"services.{name}-{position}", after=after)
+
+
+def _unit(service: str, member: str) -> str:
+    # No name has a slash, so that web on app-x-1 is not taken for web-app on x-1.
+    return f"{service}/{member}"
+
+
+def _text(value: Value) -> Value:
+    """A variable is text, whatever it refers to."""
+    return value if isinstance(value, str) else Join((value,))
+
+
+def unit_inputs(name: str, service: Service, plain: Callable[[str], str] = str) -> dict[str, Value]:
+    """The inputs of a service's units without where they run and without variables. `plain` replaces what texts
+    refer to."""
+    check = service.healthcheck
+    health: dict[str, Value] | None = None
+    if check is not None:
+        health = {
+            "path": check.path,
+            "command": [plain(word) for word in check.test] or None,
+            "port": check.port,
+            "interval": check.interval,
+            "timeout": check.timeout,
+            "retries": check.retries,
+            "startPeriod": check.start_period,
+        }
+        health = {key: value for key, value in health.items() if value is not None}
+    limits = asdict(Limits(service.mem_limit, service.cpus, service.pids_limit))
+    asked = service.restart or ("no" if service.schedule else "always")
+    inputs: dict[str, Value] = {
+        "name": name,
+        "image": service.image,
+        "command": [plain(word) for word in service.command] or None,
+        "files": dict(service.files) or None,
+        "ports": [_port(*pair) for pair in service.published] or None,
+        "volumes": [_volume(mount) for mount in service.volumes] or None,
+        "health": health,
+        "schedule": {"cron": service.schedule, "timezone": service.timezone} if service.schedule else None,
+        "user": service.user or None,
+        "restart": Restart.ALWAYS.value if asked == "unless-stopped" else asked,
+        "limits": {key: value for key, value in limits.items() if value is not None} or None,
+        "singleton": service.singleton,
+        "order": _order(service).value,
+        "stopGrace": service.stop_grace_period,
+    }
+    return {key: value for key, value in inputs.items() if value is not None}
+
+
+def spec(name: str, service: Service) -> UnitSpec:
+    """What a host would be asked to run, without variables. Raises InvalidInput for what no host could run."""
+    return spec_of(unit_inputs(name, service))
+
+
+def _order(service: Service) -> Order:
+    """As asked for; otherwise the new version is started first where that can do no harm."""
+    if "update_config" in service.deploy.model_fields_set:
+        return Order(service.deploy.update_config.order)
+    watched = bool(service.image and service.ports) and service.healthcheck is not None
+    return Order.START_FIRST if watched and not service.volumes and not service.singleton else Order.STOP_FIRST
+
+
+def _port(outer: int, inner: int) -> dict[str, Value]:
+    return {"port": outer} if outer == inner else {"port": outer, "target": inner}
+
+
+def _volume(mount: str) -> dict[str, Value]:
+    source, target, *mode = mount.split(":")
+    return {"source": source, "target": target, **({"readOnly": True} if mode == ["ro"] else {})}
