@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import Bench, Lost, all_kinds, cases, filled
+from bench import Bench, Lost, Made, all_kinds, cases, filled
 
 from rehost.providers import registry
 from rehost.providers.base import project
@@ -25,6 +25,16 @@ CHANGES = [
     (provider, token, name)
     for provider, token in KINDS
     for name in [*cases(provider)[token].get("change", {}), "tags"]
+]
+
+DEFAULTS = [
+    (provider, token, name)
+    for provider, token in KINDS
+    for name in sorted(
+        registry.adapter(provider).rules(token).defaults.keys()
+        & {key for values in cases(provider)[token].get("change", {}).values() for key in values}
+        - registry.adapter(provider).rules(token).unread
+    )
 ]
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS)
@@ -152,6 +162,28 @@ def test_a_property_changes_in_place(bench: Bench, token: str, name: str) -> Non
     assert bench.differences(token, new, read.inputs) == []
     if "unmade" not in case:
         assert live.id == made.live.id
+
+
+@pytest.mark.parametrize(("provider", "token", "name"), DEFAULTS, ids=[f"{t}-{n}" for _, t, n in DEFAULTS])
+def test_a_property_that_is_taken_away_goes_back_to_its_default(bench: Bench, token: str, name: str) -> None:
+    case, default = ask(bench, token, "changed"), bench.adapter.rules(token).defaults[name]
+    check, values = next((check, values) for check, values in case["change"].items() if name in values)
+    other = values[name]
+    if other in (default, None) or name not in case["inputs"]:
+        made = bench.make(token, case.get("from", {}).get(check))
+        changed = bench.changed(made, values)
+        live = bench.connection.update(bench.call(), token, made.known, changed)
+        made = Made(token, changed, live)
+    else:
+        made = bench.make(token, {**(case.get("from", {}).get(check) or {}), **values})
+    bare = {key: value for key, value in made.inputs.items() if key != name}
+    if made.inputs.get(name, default) != default:
+        live = bench.connection.update(bench.call(), token, made.known, bare)
+        made = Made(token, bare, live)
+    id_ = filled(case.get("import", "${self.id}"), bench.scope(made))
+    (read,) = bench.read(Known(made.known.urn, id_, {}, {}))
+    assert read is not None
+    assert read.inputs.get(name, default) == default
 
 
 @each_kind

@@ -281,6 +281,8 @@ class Kind(Protocol):
     `read` raises ValueError for an import id that it can't take apart.
     """
 
+    rules: KindRules
+
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live: ...
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]: ...
@@ -364,8 +366,14 @@ class KindDispatch:
         return self.kind(token).find(inputs)
 
     def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
-        """Change the resource in place."""
-        return self.kind(token).update(call, known, inputs)
+        """Change the resource in place; what is not asked for any more goes back to its default."""
+        kind = self.kind(token)
+        back = {
+            name: value
+            for name, value in kind.rules.defaults.items()
+            if name in known.inputs and name not in inputs and name not in kind.rules.unread
+        }
+        return kind.update(call, known, {**back, **inputs})
 
     def delete(self, call: Call, token: str, known: Known) -> None:
         """Remove the resource and wait until it is gone."""

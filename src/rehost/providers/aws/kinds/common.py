@@ -92,6 +92,11 @@ def chunks(values: Sequence[str], size: int) -> Iterator[list[str]]:
         yield list(values[start : start + size])
 
 
+def told(inputs: Mapping[str, Value], *numbers: str) -> dict[str, Value]:
+    """Inputs without those numbers that are zero: what a resource does not have."""
+    return {name: value for name, value in inputs.items() if name not in numbers or value}
+
+
 def camel(name: str) -> str:
     """A property's name as Amazon's APIs write it: `httpTokens` is HttpTokens."""
     return name[0].upper() + name[1:]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rehost.providers.aws.kinds.arn_tagged import ArnTaggedKind
-from rehost.providers.aws.kinds.common import Item, given, to_tags
+from rehost.providers.aws.kinds.common import Item, given, to_tags, told
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
@@ -124,7 +124,7 @@ class Instance(ArnTaggedKind):
 
     def imported(self, inputs: dict[str, Value]) -> dict[str, Value]:
         inputs.pop("availabilityZone", None)
-        return {**inputs, "skipFinalSnapshot": True}
+        return {**told(inputs, "iops", "storageThroughput", "maxAllocatedStorage"), "skipFinalSnapshot": True}
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         request = given(inputs, **{theirs: ours for ours, theirs in {**_SAME, **_BORN}.items()})

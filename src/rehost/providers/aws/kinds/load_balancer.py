@@ -101,9 +101,7 @@ class LoadBalancer(ElbKind):
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         arn = known.id
         if self.differs(known, inputs, *ATTRIBUTES):
-            # What is not asked for any more goes back to its default.
-            defaults = {name: self.rules.defaults[name] for name in ATTRIBUTES if name in known.inputs}
-            self._attributes(arn, {**defaults, **inputs})
+            self._attributes(arn, inputs)
         if self.differs(known, inputs, "securityGroups"):
             self.client.set_security_groups(
                 LoadBalancerArn=arn, SecurityGroups=list(inputs.get("securityGroups") or [])

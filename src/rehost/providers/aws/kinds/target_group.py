@@ -105,14 +105,9 @@ class TargetGroup(ElbKind):
         if self.differs(known, inputs, "healthCheck"):
             self.client.modify_target_group(TargetGroupArn=known.id, **_health(inputs))
         if self.differs(known, inputs, "stickiness", *ATTRIBUTES):
-            back: dict[str, Value] = {
-                name: self.rules.defaults[name]
-                for name in ATTRIBUTES
-                if name in known.inputs and name in self.rules.defaults
-            }
-            if "stickiness" in known.inputs:
-                back["stickiness"] = {**known.inputs["stickiness"], "enabled": False}
-            self._attributes(known.id, {**back, **inputs})
+            # Everybody has a kind of stickiness: what is not asked for any more is switched off.
+            off = {**(known.inputs.get("stickiness") or {}), "enabled": False}
+            self._attributes(known.id, {**({"stickiness": off} if len(off) > 1 else {}), **inputs})
 
     def remove(self, call: Call, known: Known) -> None:
         self.client.delete_target_group(TargetGroupArn=known.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rehost.providers.aws.kinds.common import Ec2Kind, Item, given
+from rehost.providers.aws.kinds.common import Ec2Kind, Item, given, told
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -36,6 +36,9 @@ class Volume(Ec2Kind):
             "multiAttachEnabled": item.get("MultiAttachEnabled", False),
             "outpostArn": item.get("OutpostArn", ""),
         }
+
+    def imported(self, inputs: dict[str, Value]) -> dict[str, Value]:
+        return told(inputs, "iops", "throughput")
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         with guarded("create_volume"):
