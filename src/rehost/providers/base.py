@@ -281,8 +281,6 @@ class Kind(Protocol):
     `read` raises ValueError for an import id that it can't take apart.
     """
 
-    rules: KindRules
-
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live: ...
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]: ...
@@ -368,10 +366,11 @@ class KindDispatch:
     def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Change the resource in place; what is not asked for any more goes back to its default."""
         kind = self.kind(token)
+        rules = getattr(kind, "rules", KindRules(token, token))
         back = {
             name: value
-            for name, value in kind.rules.defaults.items()
-            if name in known.inputs and name not in inputs and name not in kind.rules.unread
+            for name, value in rules.defaults.items()
+            if name in known.inputs and name not in inputs and name not in rules.unread
         }
         return kind.update(call, known, {**back, **inputs})
 
