@@ -167,6 +167,7 @@ def test_a_property_changes_in_place(bench: Bench, token: str, name: str) -> Non
 @pytest.mark.parametrize(("provider", "token", "name"), DEFAULTS, ids=[f"{t}-{n}" for _, t, n in DEFAULTS])
 def test_a_property_that_is_taken_away_goes_back_to_its_default(bench: Bench, token: str, name: str) -> None:
     case, default = ask(bench, token, "changed"), bench.adapter.rules(token).defaults[name]
+    ask(bench, token, "imported")
     check, values = next((check, values) for check, values in case["change"].items() if name in values)
     other = values[name]
     if other in (default, None) or name not in case["inputs"]:

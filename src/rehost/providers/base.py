@@ -80,7 +80,7 @@ class BaseAdapter:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     def _book(self, token: str) -> RuleBook:
-        return UNITS if token.startswith("rehost:") else self.book
+        return UNITS if token in UNITS.tokens() else self.book
 
     def kinds(self) -> Sequence[str]:
         """Type tokens of all that this provider declares to carry out."""
