@@ -20,6 +20,7 @@ from rehost.stacks.graph import Graph
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack
 from rehost.stacks.plan import Action, Wishes
+from rehost.stacks.resolve import resolve_facts
 from rehost.stacks.state import Passphrase, file_store
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
@@ -120,7 +121,8 @@ def graph() -> Graph:
     facts = {"network.zones": ["eu-central-1a", "eu-central-1b"]}
     for group in stack.servers:
         facts |= {f"servers.{group}.type": "t3.medium", f"servers.{group}.image": "ami-1"}  # type: ignore[dict-item]
-    return lower(AwsAdapter(), Lowering(stack, stack.targets["aws"], facts, "d" * 32))
+    chosen = resolve_facts(AwsAdapter(), stack, stack.targets["aws"], {}).values()
+    return lower(AwsAdapter(), Lowering(stack, stack.targets["aws"], {**chosen, **facts}, "d" * 32))
 
 
 @pytest.mark.skipif(not (SPECS / "pulumi-aws.json").exists(), reason="no copy of the official schema beside")

@@ -158,11 +158,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something the stack leaves open at this target. `key` is its address (`servers.app.type`)."""
+    """Something the stack leaves open at this target. `key` is its address (`servers.app.type`).
+
+    Needs of one `pool` share out the candidates: each takes one that the fewest of its pool have. What is chosen
+    stays, so that more candidates or more needs move nothing that exists.
+    """
 
     key: str
     kind: str
     requirement: Mapping[str, Any]
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ unknown without a connection.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from rehost.stacks.graph import UNKNOWN, Value
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.ports import Adapter, Candidate, Connection, Need
 from rehost.stacks.state import Fact
+
+SHARED_OUT = "shared out"
+"""The source of a choice from a pool: which one it is matters less than that it stays."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,17 @@ def resolve_facts(
     chosen: dict[str, Fact] = {}
     unknown: list[str] = []
     asked: dict[tuple[str, str], tuple[Sequence[Candidate], str] | None] = {}
+    taken: Counter[tuple[str, str]] = Counter()
+    open_: list[Need] = []
     for need in adapter.needs(stack, target):
         old = pinned.get(need.key)
         if old and not upgrade and adapter.meets(need, old.value, target):
             kept[need.key] = old
-            continue
+            taken[need.pool, str(old.value)] += 1
+        else:
+            open_.append(need)
+    for need in open_:
+        old = pinned.get(need.key)
         question = (need.kind, repr(sorted(need.requirement.items(), key=str)))
         if question not in asked:
             asked[question] = _offers(adapter, need, target, connection)
@@ -63,6 +73,10 @@ def resolve_facts(
                 why=f"it needs {_show(need.requirement)} in {target.region or 'this region'}",
                 fix="ask for less, or choose another region",
             )
+        if need.pool:
+            candidates = sorted(candidates, key=lambda candidate: taken[need.pool, str(candidate.value)])
+            taken[need.pool, str(candidates[0].value)] += 1
+            source = SHARED_OUT
         fact = _fact(need, candidates, source, old)
         kept[need.key] = fact
         if old is None or old.value != fact.value:

@@ -271,6 +271,16 @@ class _Checks:
                     "cname-beside", summary, "a CNAME stands alone", "remove one of them", (*path, key)
                 )
             seen.setdefault((name, type_), number)
+            below = self._stack.overshadowed(zone, record)
+            if below is not None and type_ != "NS":
+                yield Diagnostic(
+                    "overshadowed",
+                    f"the zone {below} has a record for {record.full(zone)} too",
+                    f"once {below} is delegated, nobody asks {zone} for its names",
+                    "keep the one in the zone further down",
+                    (*path, "name"),
+                    severity=Severity.WARNING,
+                )
             if record.to is not None:
                 yield from self._to(record.to, (*path, "to"))
             for position, value in enumerate(values):

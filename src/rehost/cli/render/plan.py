@@ -17,6 +17,8 @@ from rehost.stacks.graph import UNKNOWN, Value
 from rehost.stacks.model import Stack
 from rehost.stacks.plan import Action, Plan, Step, show
 from rehost.stacks.ports import Change, Disruption
+from rehost.stacks.resolve import SHARED_OUT
+from rehost.stacks.state import Fact
 
 MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "=", "same": " "}
 _STYLES = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
@@ -82,7 +84,7 @@ class PlanView:
 
     def _choices(self) -> RenderResult:
         plan = self._plan
-        chosen = [fact for fact in plan.facts if fact.key in plan.chosen]
+        chosen = _chosen(plan)
         if not chosen and not plan.unknown_facts:
             return
         yield Text("\nChoices made for you, pinned from now on", style="bold")
@@ -146,6 +148,11 @@ class PlanView:
         if self._then and not plan.empty and not plan.blocked:
             table.add_row("Next", self._then)
         yield table
+
+
+def _chosen(plan: Plan) -> list[Fact]:
+    """The choices that somebody may want to know of: not which of several equal places something was given."""
+    return [fact for fact in plan.facts if fact.key in plan.chosen and fact.source != SHARED_OUT]
 
 
 def _grouped(steps: Iterable[Step]) -> list[tuple[str, list[Step]]]:
@@ -252,7 +259,7 @@ def plan_markdown(plan: Plan) -> str:
     if plan.changing:
         lines += ["", "| | component | resource | what changes |", "| --- | --- | --- | --- |"]
         lines += [_row(step) for step in plan.changing]
-    chosen = [fact for fact in plan.facts if fact.key in plan.chosen]
+    chosen = _chosen(plan)
     if chosen:
         lines += ["", "<details><summary>Choices</summary>", ""]
         lines += [f"- `{fact.key}` = `{_short(fact.value)}`: {fact.why}" for fact in chosen]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.conditions import CONDITIONS
-from rehost.providers.aws.diagnose import diagnose
+from rehost.providers.aws.diagnose import DEVICES, diagnose
 from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import AwsLowering
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Stack, Target, show_size
+from rehost.stacks.model import Network, Stack, Target, show_size
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
 
@@ -82,10 +82,22 @@ class AwsAdapter(BaseAdapter):
             needs.append(Need(f"servers.{name}.type", "server_type", size))
             image = {"image": server.image, "architecture": server.architecture}
             needs.append(Need(f"servers.{name}.image", "image", image))
+            names = {"subnets": tuple((stack.network or Network()).layout())}
+            for member in server.members(name) if server.subnet is None else ():
+                needs.append(Need(f"servers.{member}.subnet", "subnet", names, pool=f"servers.{name}"))
+        for name, volume in stack.volumes.items():
+            for number, member in enumerate(stack.server_named(volume.on), 1):
+                key = f"volumes.{name}-{number}.device.{member}"
+                needs.append(Need(key, "device", {"server": member}, pool=f"devices of {member}"))
         return needs
 
     def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
-        """Types from the catalog, the cheapest first; images and zones only Amazon itself knows."""
+        """Types from the catalog, the cheapest first; subnets and device names in their order; images and zones
+        only Amazon itself knows."""
+        if need.kind == "subnet":
+            return [Candidate(name, f"the subnet {name}") for name in need.requirement["subnets"]]
+        if need.kind == "device":
+            return [Candidate(name, name) for name in DEVICES]
         if need.kind != "server_type":
             return None
         found = []
@@ -100,7 +112,10 @@ class AwsAdapter(BaseAdapter):
         return sorted(found, key=lambda candidate: (candidate.monthly or 0.0, candidate.value))
 
     def meets(self, need: Need, value: Any, target: Target) -> bool:
-        """Whether a pinned choice still meets its need; an image does as long as it is of the same name."""
+        """Whether a pinned choice still meets its need; an image does as long as it is of the same name, a subnet
+        as long as it exists."""
+        if need.kind == "subnet":
+            return value in need.requirement["subnets"]
         if need.kind == "server_type":
             return value in CATALOG.types and _fits(CATALOG.types[value], need)
         return len(value) >= need.requirement["zones"] if need.kind == "zones" else True

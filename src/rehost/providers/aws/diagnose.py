@@ -23,7 +23,8 @@ _SPREAD = 7
 """Running servers of a spread placement group in one zone."""
 _RULES = 60
 _VOLUME_GIB = 65536
-_DEVICES = 11
+DEVICES = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
+"""The device names that Amazon recommends for volumes beside the root one."""
 _ROOT_GIB = 8
 _TAGS = 50 - 3
 """Tags of a resource without our own: Name, rehost-id and rehost-stack."""
@@ -174,8 +175,8 @@ def _volumes(stack: Stack) -> Iterator[Diagnostic]:
             yield Diagnostic("volume-size", "the volume is too large", why, "use several", (*path, "size"))
         members = stack.server_named(volume.on)
         used.update(members)
-        if any(used[member] == _DEVICES + 1 for member in members):
-            why = f"a server has device names for {_DEVICES}"
+        if any(used[member] == len(DEVICES) + 1 for member in members):
+            why = f"a server has device names for {len(DEVICES)}"
             yield Diagnostic(
                 "volumes", "there are too many volumes on one server", why, "use fewer", (*path, "on")
             )

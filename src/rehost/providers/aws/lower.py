@@ -193,12 +193,12 @@ class AwsLowering:
         if server.placement:
             spread = {"name": self.lowering.physical(group), "strategy": "spread"}
             yield self.tagged(t.PLACEMENT, group, f"servers.{group}", spread)
-        for position, member in enumerate(server.members(group)):
+        for member in server.members(group):
             inputs: dict[str, Value] = {
                 "placementGroup": self.ref(t.PLACEMENT, group) if server.placement else None,
                 "ami": self.lowering.fact(f"servers.{group}.image"),
                 "instanceType": self.lowering.fact(f"servers.{group}.type"),
-                "subnetId": self.ref(t.SUBNET, self._subnet_of(server, position)),
+                "subnetId": self.ref(t.SUBNET, self._subnet_of(server, member)),
                 "vpcSecurityGroupIds": [self.ref(t.GROUP, name) for name in groups],
                 "associatePublicIpAddress": server.public,
                 "keyName": self.ref(t.KEY, server.ssh_keys[0], "keyName") if server.ssh_keys else None,
@@ -225,18 +225,16 @@ class AwsLowering:
     def _user_data(self, server: Server) -> Value:
         return self.lowering.text(server.user_data, self.export) if server.user_data else None
 
-    def _subnet_of(self, server: Server, position: int) -> str:
-        """The subnet of a member of a group, counted from 0: groups are spread over all subnets in turn."""
-        subnets = [server.subnet] if server.subnet else list(self._subnets)
-        return subnets[position % len(subnets)]
+    def _subnet_of(self, server: Server, member: str) -> str:
+        """The subnet of a server. Which one it was given is a fact: more subnets move no server that exists."""
+        return server.subnet or str(self.lowering.fact(f"servers.{member}.subnet"))
 
     def _zone_of(self, member: str) -> Value:
         """The zone of a server, known before the server is: a volume outlives the replacement of its server."""
-        group, _, number = member.rpartition("-")
-        return self._zone_name(self._subnets[self._subnet_of(self._stack.servers[group], int(number) - 1)].zone)
+        group, _, _ = member.rpartition("-")
+        return self._zone_name(self._subnets[self._subnet_of(self._stack.servers[group], member)].zone)
 
     def _volumes(self) -> Iterator[Resource]:
-        used: dict[str, int] = {}
         for name, volume in self._stack.volumes.items():
             for position, member in enumerate(self._stack.server_named(volume.on), 1):
                 full, component = f"{name}-{position}", f"volumes.{name}-{position}"
@@ -247,10 +245,8 @@ class AwsLowering:
                     "encrypted": True,
                 }
                 yield self.tagged(t.VOLUME, full, component, inputs, override=volume.override)
-                letter = "fghijklmnop"[used.get(member, 0) % 11]
-                used[member] = used.get(member, 0) + 1
                 join = {
-                    "deviceName": f"/dev/sd{letter}",
+                    "deviceName": self.lowering.fact(f"volumes.{full}.device.{member}"),
                     "instanceId": self.ref(t.INSTANCE, member),
                     "volumeId": self.ref(t.VOLUME, full),
                 }
@@ -302,7 +298,7 @@ class AwsLowering:
             type_, values = given[0], [self.lowering.text(value, self.export) for value in given[1]]
             if type_ == "TXT":
                 values = [unquoted(value) if isinstance(value, str) else value for value in values]
-        name = zone if record.name == "@" else f"{record.name}.{zone}"
+        name = record.full(zone)
         inputs = {
             "zoneId": self.ref(t.ZONE, zone),
             "name": name,
@@ -310,18 +306,25 @@ class AwsLowering:
             "ttl": record.ttl,
             "records": values,
         }
-        return self.lowering.resource(t.RECORD, f"{name}/{type_}", inputs, component=f"dns.{name}")
+        return self._record_set(zone, record, inputs)
 
     def _alias(self, zone: str, record: Record, balancer: str) -> Resource:
         """A load balancer's addresses change: the zone follows them by itself. The answer's TTL is Amazon's."""
-        name = zone if record.name == "@" else f"{record.name}.{zone}"
+        name = record.full(zone)
         target = {
             "name": self.ref(t.BALANCER, balancer, "dnsName"),
             "zoneId": self.ref(t.BALANCER, balancer, "zoneId"),
             "evaluateTargetHealth": False,
         }
         inputs = {"zoneId": self.ref(t.ZONE, zone), "name": name, "type": "A", "aliases": [target]}
-        return self.lowering.resource(t.RECORD, f"{name}/A", inputs, component=f"dns.{name}")
+        return self._record_set(zone, record, inputs)
+
+    def _record_set(self, zone: str, record: Record, inputs: Mapping[str, Value]) -> Resource:
+        name = record.full(zone)
+        logical = f"{name}/{record.type}"
+        if self._stack.overshadowed(zone, record):
+            logical += f"@{zone}"
+        return self.lowering.resource(t.RECORD, logical, inputs, component=f"dns.{name}")
 
     def _host(self, member: str) -> dict[str, Value]:
         group = self._stack.servers[member.rpartition("-")[0]]

@@ -266,16 +266,18 @@ class HetznerLowering:
         else:
             type_ = given[0]
             values = [_value(type_, self.lowering.text(value, self.export)) for value in given[1]]
+        logical = f"{record.name}.{zone}/{type_}"
+        if self._stack.overshadowed(zone, record):
+            logical += f"@{zone}"
         inputs = {
             "zone": self.ref(t.ZONE, zone),
             "name": record.name,
             "type": type_,
             "ttl": record.ttl,
             "records": [{"value": value} for value in values],
-            "labels": self.lowering.marks(t.RRSET, f"{record.name}.{zone}/{type_}"),
+            "labels": self.lowering.marks(t.RRSET, logical),
         }
-        full = zone if record.name == "@" else f"{record.name}.{zone}"
-        return self.lowering.resource(t.RRSET, f"{record.name}.{zone}/{type_}", inputs, component=f"dns.{full}")
+        return self.lowering.resource(t.RRSET, logical, inputs, component=f"dns.{record.full(zone)}")
 
     def _pointed(self, to: str) -> list[Value]:
         """The addresses that a record to a component holds."""

@@ -243,7 +243,10 @@ class _Lower:
             values = self._pointed(record.to or "")
         else:
             type_, values = given[0], [self._l.text(value, self._export) for value in given[1]]
-        name = zone if record.name == "@" else f"{record.name}.{zone}"
+        name = record.full(zone)
+        logical = f"{name}/{type_}"
+        if self._l.stack.overshadowed(zone, record):
+            logical += f"@{zone}"
         inputs: dict[str, Value] = {
             "zoneId": self._ref("zone", zone),
             "name": name,
@@ -251,7 +254,7 @@ class _Lower:
             "values": values,
             "ttl": record.ttl,
         }
-        return self._make("recordSet", f"{name}/{type_}", f"dns.{name}", inputs)
+        return self._make("recordSet", logical, f"dns.{name}", inputs)
 
 
 ADAPTER = MemoryAdapter()

@@ -160,6 +160,15 @@ class Stack(Component):
         family, _, name = address.partition(".")
         return self.server_named(name) if family == "servers" else []
 
+    def overshadowed(self, zone: str, record: Record) -> str | None:
+        """The zone below a record's own that has a record of the same full name and type; None where none has."""
+        name = record.full(zone)
+        for other, records in self.dns.items():
+            within = other.endswith("." + zone) and (name == other or name.endswith("." + other))
+            if within and any((r.full(other), r.type) == (name, record.type) for r in records):
+                return other
+        return None
+
     def server_named(self, name: str) -> list[str]:
         """The servers that a group's name or a single server's name stands for; empty if it names none."""
         if name in self.servers:

@@ -60,6 +60,16 @@ class Record(Component):
             raise complaint(summary, why, fix, given[1] if given else "")
         return self
 
+    def full(self, zone: str) -> str:
+        """The name with its zone."""
+        return zone if self.name == "@" else f"{self.name}.{zone}"
+
+    @property
+    def type(self) -> RecordType:
+        """The type: an address where it points `to` a component."""
+        given = self.values()
+        return given[0] if given else "A"
+
     def values(self) -> tuple[RecordType, tuple[str, ...]] | None:
         """Type and values as written; None for a record that points `to` a component."""
         for key, type_ in KINDS.items():
