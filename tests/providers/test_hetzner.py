@@ -18,7 +18,7 @@ from rehost.providers.hetzner.adapter import HetznerAdapter
 from rehost.providers.sandbox.hcloud_api import HcloudApi
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.engine.clock import Clock
-from rehost.stacks.errors import ProviderError, Refused
+from rehost.stacks.errors import Refused
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack
 from rehost.stacks.plan import Action, Wishes
@@ -197,7 +197,7 @@ def test_another_project_or_a_wrong_token_is_refused_before_anything_is_written(
         other.deploy()
     wrong = deployment(tmp_path, clouds, **small)
     wrong.environment = {**clouds.environment, "HCLOUD_TOKEN": "nonsense"}
-    with pytest.raises(ProviderError, match="token"):
+    with pytest.raises(Refused, match="credentials"):
         wrong.deploy()
     assert clouds.api.project("other").records.get("networks", {}) == {}
 

@@ -308,7 +308,8 @@ def stop_on_interrupt() -> threading.Event:
         if stop.is_set():
             os._exit(Exit.INTERRUPTED)
         stop.set()
-        click.echo("stopping: calls under way are finished; once more leaves at once", err=True)
+        # Not through the stream: the signal may come in the middle of a line that is being written to it.
+        os.write(2, b"stopping: calls under way are finished; once more leaves at once\n")
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from rehost.providers.waits import retry_after
 from rehost.stacks.errors import ProviderError, Reason
 
 _THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "SlowDown", "TooManyRequests"}
@@ -94,7 +96,7 @@ def _answer(error: ClientError, operation: str) -> ProviderError:
         operation=operation,
         code=code,
         status=status,
-        retry_after=float(after) if after and after.replace(".", "", 1).isdigit() else None,
+        retry_after=retry_after(after, time.time()),
     )
 
 

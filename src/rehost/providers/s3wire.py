@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 from rehost.providers.botoerrors import reason_of
+from rehost.providers.waits import retry_after
 from rehost.stacks.errors import ProviderError, Reason
 
 CHUNK = 256 * 1024
@@ -299,14 +300,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, operation: str
     """The error in an answer of S3 (`<Error><Code>..</Code><Message>..</Message></Error>`)."""
     code, message = fields(body, ("Code", "Message"))
     code = code or {404: "NoSuchKey", 412: "PreconditionFailed", 403: "AccessDenied"}.get(status, str(status))
-    after = headers.get("retry-after", "")
     return ProviderError(
         f"{operation}: {message or code}",
         reason=Reason.CHANGED if status == 412 else reason_of(code, status),
         operation=operation,
         code=code,
         status=status,
-        retry_after=float(after) if after.replace(".", "", 1).isdigit() else None,
+        retry_after=retry_after(headers.get("retry-after"), time.time()),
     )
 
 

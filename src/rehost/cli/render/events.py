@@ -61,6 +61,8 @@ class _Lines:
         left += [f"{event.skipped} not done"] if event.skipped else []
         told = ", ".join([done, *left])
         click.echo(f"{event.operation} {event.outcome}: {told} in {event.seconds:.1f} s")
+        if event.outcome != "done":
+            click.echo("the same command goes on from here")
 
 
 def _past(action: str) -> str:

@@ -4,12 +4,13 @@ wants both, so calls go through the SDK's own transport (requests) directly."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from rehost.providers.waits import retry_after
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.ports import Call
 
@@ -42,7 +43,8 @@ _REASONS = {
 class Api:
     """One project. Many threads may share it."""
 
-    def __init__(self, endpoint: str, token: str) -> None:
+    def __init__(self, endpoint: str, token: str, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self._endpoint = endpoint.rstrip("/")
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
@@ -72,22 +74,24 @@ class Api:
             return dict(answer)
         raise self._refused(operation, response, answer.get("error") or {})
 
+    def _wait_asked(self, response: requests.Response) -> float | None:
+        """Seconds until calls may pass again, where the answer says so."""
+        wait = retry_after(response.headers.get("Retry-After"), self._now())
+        reset = response.headers.get("RateLimit-Reset")
+        if wait is None and response.status_code == 429 and reset and reset.isdecimal():
+            # The reset is when the full limit is back; a call is free again after a second's share of it.
+            wait = min(60.0, max(1.0, float(reset) - self._now()))
+        return wait
+
     @staticmethod
     def _unreachable(operation: str, reason: Reason) -> ProviderError:
         return ProviderError(
             f"{operation}: no answer from the Hetzner Cloud API", reason=reason, operation=operation
         )
 
-    @staticmethod
-    def _refused(operation: str, response: requests.Response, error: Mapping[str, Any]) -> ProviderError:
+    def _refused(self, operation: str, response: requests.Response, error: Mapping[str, Any]) -> ProviderError:
         code, status = str(error.get("code", "")), response.status_code
         fallback = Reason.THROTTLED if status == 429 else Reason.UNAVAILABLE if status >= 500 else Reason.FAILED
-        after = response.headers.get("Retry-After")
-        reset = response.headers.get("RateLimit-Reset")
-        wait = float(after) if after and after.isdigit() else None
-        if wait is None and status == 429 and reset and reset.isdigit():
-            # The reset is when the full limit is back; a call is free again after a second's share of it.
-            wait = min(60.0, max(1.0, float(reset) - time.time()))
         fields = (error.get("details") or {}).get("fields") or []
         about = "; ".join(
             f"{field.get('name')}: {', '.join(field.get('messages') or [])}"
@@ -100,7 +104,7 @@ class Api:
             operation=operation,
             code=code,
             status=status,
-            retry_after=wait,
+            retry_after=self._wait_asked(response),
             why=about,
         )
 

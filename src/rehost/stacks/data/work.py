@@ -49,7 +49,7 @@ class Patience:
                     raise
                 self.repeated += 1
                 seconds = min(_LONGEST_S, _FIRST_S * 2.0**attempt) * (0.5 + self._jitter.random() / 2)
-                seconds = max(seconds, error.retry_after or 0.0)
+                seconds = max(seconds, self._clock.asked(error.retry_after))
                 if error.reason is Reason.THROTTLED:
                     self._gate.close(seconds)
                 self._clock.wait(self._stop, seconds)

@@ -38,8 +38,7 @@ class Attempts:
         self._count += 1
         grown = min(30.0, 0.5 * 2 ** min(self._count, 8))
         seconds = grown * (0.5 + self._jitter.random() / 2)
-        if error.retry_after is not None:
-            seconds = max(seconds, error.retry_after)
+        seconds = max(seconds, self._call.clock.asked(error.retry_after))
         if error.reason is Reason.THROTTLED:
             self._gate.close(seconds)
         step = self._step
@@ -50,7 +49,7 @@ class Attempts:
                 step.urn,
                 step.address,
                 error.summary,
-                round(seconds, 2),
+                round(seconds / self._call.clock.pace, 2),
                 self._count,
             )
         )

@@ -28,6 +28,10 @@ class Clock:
         """Wait, at most until `stop` is set; answers whether it is."""
         return stop.wait(max(0.0, seconds) / self.pace)
 
+    def asked(self, seconds: float | None) -> float:
+        """Seconds that a provider asked for, to be given to `wait`: they are real ones, whatever the pace."""
+        return (seconds or 0.0) * self.pace
+
 
 @dataclass
 class StepCall:

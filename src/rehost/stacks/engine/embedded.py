@@ -7,13 +7,14 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rehost.stacks.engine.attempts import Attempts, veiled
 from rehost.stacks.engine.clock import Clock, Gate, StepCall
 from rehost.stacks.engine.events import Emit, StepBegan, StepDone, StepFailed, StepSkipped
 from rehost.stacks.engine.operations import Operation, Ready, operations
-from rehost.stacks.engine.recover import take_over
+from rehost.stacks.engine.recover import Look, take_over
 from rehost.stacks.errors import Interrupted, OperatorNeeded, ProviderError, Reason, RehostError
 from rehost.stacks.graph import (
     UNKNOWN,
@@ -69,6 +70,10 @@ class Engine:
     _numbers: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _telling: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def _look(self) -> Look:
+        return Look(self.adapter, self.connection, self.clock, self.stop, self.parallel)
 
     def apply(self, plan: Plan, graph: Graph, *, purge: frozenset[str] = frozenset()) -> Outcome:
         """Carry the plan out. Errors of single steps are in the outcome; `purge` are components that are
@@ -327,15 +332,18 @@ class Engine:
         return self._update(step, resource)
 
     def _find_late(self, step: Step, number: int, inputs: Mapping[str, Value], call: StepCall) -> Live | None:
-        """Look for what a lost answer may have made, as long as it may be invisible."""
+        """Look for what a lost answer may have made, as long as it may be invisible: by its id, where the provider
+        had told it. A look that fails is repeated by itself; it says nothing about the create."""
         rules = self.adapter.rules(step.type)
+        look = self._look
         id_ = self.session.state.pending[number].id
         known = [Known(step.urn, id_, inputs, {})]
         until = self.clock.now() + rules.visible_s / self.clock.pace
         while True:
-            # By its id, where the provider had told it.
-            seen = self.connection.read(step.type, known) if id_ else [self.connection.find(step.type, inputs)]
-            found = seen[0]
+            if id_:
+                found = look.patiently(partial(self.connection.read, step.type, known))[0]
+            else:
+                found = look.patiently(partial(self.connection.find, step.type, inputs))
             if found is not None or self.clock.now() >= until:
                 return found
             call.pause(min(rules.poll_s, max(0.05, (until - self.clock.now()) * self.clock.pace)))
@@ -371,7 +379,7 @@ class Engine:
                 self._gate.wait(self.stop)
                 if repeated:
                     # Part of it may be done: the kind has to know what is left.
-                    now = self.connection.read(step.type, [known])[0]
+                    now = self._look.patiently(partial(self.connection.read, step.type, [known]))[0]
                     known = Known(step.urn, now.id, now.inputs, now.outputs) if now else known
                 live = self.connection.update(call, step.type, known, reveal(sent))
             except ProviderError as error:

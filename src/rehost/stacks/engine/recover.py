@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rehost.stacks.engine.attempts import veiled
 from rehost.stacks.engine.clock import Clock
-from rehost.stacks.errors import Interrupted, ProviderError, Refused
+from rehost.stacks.errors import Interrupted, ProviderError, Reason, Refused
 from rehost.stacks.graph import reveal
 from rehost.stacks.ports import Adapter, Connection, Known, Live
 from rehost.stacks.state import Intent, ResourceState, Session, State
@@ -95,7 +95,7 @@ class Look:
             except ProviderError as error:
                 if not error.retryable or attempt == 9:
                     raise
-                self._pause(max(wait, error.retry_after or 0.0))
+                self._pause(max(wait, self.clock.asked(error.retry_after)))
                 wait = min(wait * 2, 10.0)
         raise AssertionError("unreachable")
 
@@ -183,8 +183,18 @@ def refuse_if_most_is_gone(live: Mapping[str, Live | None], accepted: bool) -> N
 
 
 def check_owner(state: State, look: Look) -> tuple[str, str]:
-    """Endpoint and account of the connection. Raises Refused where the state belongs to another one."""
-    identity = look.patiently(lambda: look.connection.identify(state.deployment))
+    """Endpoint and account of the connection. Raises Refused where the state belongs to another one, or nobody
+    lets these credentials in."""
+    try:
+        identity = look.patiently(lambda: look.connection.identify(state.deployment))
+    except ProviderError as error:
+        if error.reason is not Reason.DENIED:
+            raise
+        raise Refused(
+            "the provider does not accept these credentials",
+            why=error.summary,
+            fix=error.fix or "check the credentials in the environment",
+        ) from error
     bound = state.binding
     if bound is not None:
         for what, was, now in (

@@ -81,7 +81,9 @@ class AwsApi:
             for key in user.access_keys:
                 if key.access_key_id == key_id and key.status == "Active":
                     return str(key.secret_access_key)
-        for role in sts_backends[DEFAULT_ACCOUNT_ID]["aws"].assumed_roles:
-            if role.access_key_id == key_id:
-                return str(role.secret_access_key)
+        # Roles of other accounts are assumed there.
+        for account in list(sts_backends.values()):
+            for role in account["aws"].assumed_roles:
+                if role.access_key_id == key_id:
+                    return str(role.secret_access_key)
         return None
