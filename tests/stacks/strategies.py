@@ -42,7 +42,8 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     names = draw(_some(tuple(name for name in NAMES if name != "app-1"), groups))
     firewalls, keys = draw(_some(NAMES, 3)), draw(_some(NAMES, 2))
     secrets, buckets = draw(_some(NAMES, 2)), draw(_some(NAMES, 2))
-    stack["ssh_keys"] = {name: public_key(draw(st.integers(0, 3)) * 8 + NAMES.index(name)) for name in keys}
+    numbers = draw(st.lists(st.integers(0, 3), min_size=len(keys), max_size=len(keys), unique=True))
+    stack["ssh_keys"] = {name: public_key(number) for name, number in zip(keys, numbers, strict=True)}
     stack["secrets"] = {name: {"generate": 16} for name in secrets}
     stack["buckets"] = {
         name: {"versioning": draw(st.booleans()), "public_read": draw(st.booleans())} for name in buckets
@@ -71,8 +72,8 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
 def _networks(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         return {"cidr": draw(st.sampled_from(["10.0.0.0/16", "192.168.8.0/24"])), "zones": draw(st.integers(1, 3))}
-    blocks = {"front": 0, "back": 16, "a": 32, "zone-1": 48}
-    names = draw(st.lists(st.sampled_from(sorted(blocks)), min_size=1, max_size=3, unique=True))
+    names = draw(st.lists(st.sampled_from(["front", "back", "a", "zone-1"]), min_size=1, max_size=3, unique=True))
+    blocks = dict(zip(names, draw(st.permutations([0, 16, 32, 48])), strict=False))
     return {
         "cidr": "10.8.0.0/16",
         "subnets": {

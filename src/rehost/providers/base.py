@@ -16,7 +16,7 @@ from rehost.stacks.graph import UNKNOWN, Secret, Value, is_secret, is_unknown, r
 from rehost.stacks.hosts import resource as unit
 from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
 
-_SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive")
+_SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive", "apart")
 _INDEX = re.compile(r"\[\d+\]")
 
 Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change | None]
@@ -55,6 +55,7 @@ class RuleBook:
                 raw[key] = frozenset(raw.get(key, ()))
             for key in ("shows", "addresses"):
                 raw[key] = tuple(raw.get(key, ()))
+            raw["unique"] = tuple(tuple(names) for names in raw.get("unique", ()))
             raw["disruption"] = {
                 path: Disruption[word.upper().replace(" ", "_")]
                 for path, word in raw.get("disruption", {}).items()

@@ -14,6 +14,7 @@ from functools import cached_property
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.engine.embedded import Engine, Outcome
 from rehost.stacks.engine.events import Began, Emit, Ended, Note
+from rehost.stacks.engine.operations import circle, operations
 from rehost.stacks.engine.recover import (
     Look,
     check_owner,
@@ -249,7 +250,24 @@ class Deployment:
             refreshed=live is not None,
             currency=self.adapter.currency,
         )
+        self._refuse_circle(plan, graph, state)
         return plan, resolution, graph
+
+    def _refuse_circle(self, plan: Plan, graph: Graph, state: State) -> None:
+        """Refuse values that change hands where whoever uses the old resource would need the new one first."""
+        if not any(step.takes_from for step in plan.steps):
+            return
+        stuck = circle(operations(plan, graph, state, self.adapter.rules))
+        takers = [step for step in stuck if step.takes_from]
+        if not takers:
+            return
+        old = sorted({name.split("::")[3] for step in takers for name in step.takes_from if "::" in name})
+        users = ", ".join(sorted({s.address for s in stuck if s.action is Action.UPDATE})) or "by the others"
+        raise Refused(
+            f"{', '.join(step.address for step in takers)} can't take over from {', '.join(old)} in one go",
+            why=f"the new one can't exist beside the old one, which is in use: {users}",
+            fix="keep the old name, or take the users off it with a deploy of its own first",
+        )
 
     def _destruction(
         self, state: State, live: Mapping[str, Live | None], wishes: Wishes, kept: frozenset[str]

@@ -14,6 +14,7 @@ from rehost.stacks.graph import UNKNOWN, Graph, Ref, Resource, Value, at_path, i
 from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.ports import Adapter, Change, Disruption, KindRules, Live
 from rehost.stacks.state import Fact, ResourceState, State
+from rehost.stacks.unique import taken_from
 
 MASK = "[secret]"
 NOT_KNOWN = "(known after apply)"
@@ -53,6 +54,8 @@ class Step:
     drifted: bool = False
     notice: str = ""
     """What people should know about the change, beyond its disruption."""
+    takes_from: tuple[str, ...] = ()
+    """Resources (by URN, or by key for remains) that have a value which only this one may have afterwards."""
     shows: tuple[str, ...] = ()
     """Inputs that tell a reader what is made; for display only."""
 
@@ -186,8 +189,8 @@ class Planner:
         """Steps in an order in which they could be done, notes, and components that block."""
         wanted = self._wanted(graph)
         steps = [self._step(graph.resources[urn], urn in wanted) for urn in order(graph.resources, graph.edges)]
-        steps = self._delete_first_spreads(steps, graph)
         steps += self._deletions(graph, wanted)
+        steps = self._delete_first_spreads(self._taking(steps, graph), graph)
         return steps, self._notes, sorted(self.blocked)
 
     def _wanted(self, graph: Graph) -> set[str]:
@@ -310,13 +313,53 @@ class Planner:
             delete_first=rules.delete_before_replace,
         )
 
+    def _taking(self, steps: list[Step], graph: Graph) -> list[Step]:
+        """Steps that take a value over know from whom; who gives one up is deleted before its successor exists."""
+        takers, holders = [], []
+        for step in steps:
+            if not self.adapter.rules(step.type).unique or step.action in (Action.SAME, Action.ADOPT):
+                continue
+            if step.action is not Action.DELETE:
+                inputs = resolve_value(dict(graph.resources[step.urn].inputs), self.lookup)
+                takers.append((step.urn, step.type, inputs))
+            old = self.state.replaced.get(step.key) if step.key else self.state.resources.get(step.urn)
+            if old is not None and step.action is not Action.CREATE:
+                holders.append((step.key or step.urn, step.type, old.inputs))
+        taken = taken_from(takers, holders, self.adapter.rules)
+        updated = {step.urn for step in steps if step.action is Action.UPDATE}
+        givers = {name for names in taken.values() for name in names}
+        made = []
+        for step in steps:
+            if step.action is not Action.DELETE and step.urn in taken:
+                others = tuple(n for n in taken[step.urn] if n != step.urn or step.urn not in updated)
+                step = replace(step, takes_from=others)
+            if step.action is Action.REPLACE and step.urn in givers:
+                step = replace(step, delete_first=True)
+            made.append(step)
+        return made
+
     def _delete_first_spreads(self, steps: list[Step], graph: Graph) -> list[Step]:
-        """What depends on a resource that is deleted before its successor exists has to go before it."""
+        """What depends on a resource that is deleted before its successor exists has to go before it; so has what
+        depends on one that has to be gone for another to be made."""
         first = {step.urn for step in steps if step.delete_first}
+        first |= {name for step in steps for name in step.takes_from if name in self.state.resources}
+        going = {step.urn for step in steps if step.action in (Action.REPLACE, Action.DELETE)}
+        first &= going
+        pending = list(first)
+        while pending and any(step.takes_from for step in steps):
+            gone = pending.pop()
+            for urn in going - first:
+                old = self.state.resources.get(urn)
+                if old is not None and gone in old.dependencies:
+                    first.add(urn)
+                    pending.append(urn)
         for step in steps:
             if step.action is Action.REPLACE and graph.edges[step.urn] & first:
                 first.add(step.urn)
-        return [replace(step, delete_first=True) if step.urn in first else step for step in steps]
+        return [
+            replace(step, delete_first=True) if step.urn in first and step.action is Action.REPLACE else step
+            for step in steps
+        ]
 
     def _deletions(self, graph: Graph, wanted: set[str]) -> list[Step]:
         gone = []

@@ -76,6 +76,10 @@ class KindRules:
     holds_data: bool = False
     exclusive: frozenset[str] = frozenset()
     """Inputs naming what a call locks at the provider: calls with a lock in common are not made at once."""
+    unique: tuple[tuple[str, ...], ...] = ()
+    """Groups of inputs whose values together only one resource of the type may have."""
+    apart: frozenset[str] = frozenset()
+    """Inputs of these groups that are address ranges: they may not even overlap."""
     joins: bool = False
     """Only ties two others together (an attachment): nothing is lost with it."""
     create_s: float = 600.0

@@ -67,7 +67,10 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
                 _wait(made, operation.key, f"delete {urn}")
             else:
                 _wait(made, f"delete {urn}", operation.key)
+        for name in operation.step.takes_from:
+            _wait(made, operation.key, f"delete {name}" if f"delete {name}" in made else f"make {name}")
 
+    given = {name for step in plan.changing for name in step.takes_from}
     first = {step.urn for step in plan.changing if step.delete_first}
     for urn, resource in state.resources.items():
         for other in resource.dependencies:
@@ -75,7 +78,9 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
                 continue
             _wait(made, f"delete {other}", f"delete {urn}")
             # What is itself deleted first lets go by that; waiting for its successor too would be a circle.
-            if not first & {urn, other} and f"make {urn}" in made:
+            # So would an update be that leaves go of nothing: it only came after the one that goes.
+            kept = other in given and not _names(resource.inputs, state.resources[other].id)
+            if not first & {urn, other} and not kept and f"make {urn}" in made:
                 _wait(made, f"delete {other}", f"make {urn}")
     for key, old in state.replaced.items():
         for other in old.dependencies:
@@ -94,6 +99,31 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
             made[other].releases.append(operation.key)
     _weigh(made)
     return made
+
+
+def circle(made: Mapping[str, Operation]) -> list[Step]:
+    """Steps that wait for each other; empty where every operation can start at some time."""
+    left = {key: len(operation.waits_for) for key, operation in made.items()}
+    ready = [key for key, count in left.items() if count == 0]
+    while ready:
+        for other in made[ready.pop()].releases:
+            left[other] -= 1
+            if left[other] == 0:
+                ready.append(other)
+    stuck = {key for key, count in left.items() if count}
+    # Those at the end of the line only wait for the circle.
+    while ends := {key for key in stuck if not stuck & set(made[key].releases)}:
+        stuck -= ends
+    return list({made[key].step.urn: made[key].step for key in sorted(stuck)}.values())
+
+
+def _names(value: Value, id_: str) -> bool:
+    """Whether an id stands anywhere in a value."""
+    if isinstance(value, Mapping):
+        return any(_names(item, id_) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_names(item, id_) for item in value)
+    return str(value) == id_
 
 
 def _locks(kind: KindRules, step: Step, graph: Graph, state: State) -> frozenset[str]:
