@@ -11,6 +11,7 @@ from clouds import cloud
 from test_random_stacks import deployed, destroyed, told
 
 from rehost.providers.registry import adapter
+from rehost.stacks.graph import UNKNOWN, Ref, is_unknown, references, resolve
 from rehost.stacks.load import load
 from rehost.stacks.validate import errors, validate
 
@@ -97,3 +98,21 @@ def test_two_zones_with_one_name_are_worth_a_warning(tmp_path: Path) -> None:
     found = list(validate(load([path], environment={}), adapter))
     assert not errors(found)
     assert sum(finding.code == "overshadowed" for finding in found) == 2
+
+
+def test_ids_held_as_text_are_no_difference() -> None:
+    token = "hcloud:index/server:Server"
+    old = {"networks": [{"networkId": "7"}], "firewallIds": ["9", "8"], "publicNets": [{"ipv4": "5"}]}
+    new = {"networks": [{"networkId": 7}], "firewallIds": [8, 9], "publicNets": [{"ipv4": 5}]}
+    assert not adapter("hetzner").diff(token, old, old, new).changes
+    moved = {**new, "networks": [{"networkId": 77}]}
+    assert [change.path for change in adapter("hetzner").diff(token, old, old, moved).changes] == ["networks"]
+
+
+def test_an_id_becomes_a_number_once_it_is_known() -> None:
+    token = "hcloud:index/volumeAttachment:VolumeAttachment"
+    ref = Ref("urn:pulumi:here::plaza::hcloud:index/server:Server::app-1")
+    inputs = adapter("hetzner").check(token, {"serverId": ref, "volumeId": "12"})
+    assert [found.urn for found in references(dict(inputs))] == [ref.urn]
+    assert resolve(dict(inputs), lambda _: "4711") == {"serverId": 4711, "volumeId": 12}
+    assert is_unknown(resolve(dict(inputs), lambda _: UNKNOWN))

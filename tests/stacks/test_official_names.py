@@ -19,7 +19,7 @@ from test_interruptions import plaza
 from test_random_stacks import deployed
 
 from rehost.providers.registry import adapter
-from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Secret
+from rehost.stacks.graph import UNKNOWN, Join, Json, Number, Ref, Secret
 from rehost.stacks.load import load
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack
@@ -85,6 +85,12 @@ def short_object(
 def full(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
     """What is wrong with a value by a schema in Pulumi's own form."""
     value = value.value if isinstance(value, Secret) else value
+    if isinstance(value, Number):
+        if schema.get("type") != "integer":
+            yield f"{path}: a number is no {schema.get('type')}"
+        return
+    if isinstance(value, Ref) and schema.get("type") != "string":
+        yield f"{path}: an id is no {schema.get('type')}"
     if value is UNKNOWN or isinstance(value, Ref):
         return
     if "$ref" in schema:
@@ -121,9 +127,7 @@ def wrong(token: str, inputs: Mapping[str, Any]) -> list[str]:
     package = token.split(":")[0]
     if package in ("hcloud",):
         kind = spec("hcloud")["resources"][token]
-        # Ids are numbers in some of the official types; both forms are read.
-        found = full_object(inputs, kind["inputProperties"], kind.get("requiredInputs", []), token)
-        return [text for text in found if not text.endswith(("is no integer", "is no number"))]
+        return list(full_object(inputs, kind["inputProperties"], kind.get("requiredInputs", []), token))
     service = token.split(":")[1].split("/")[0]
     return list(short_object(inputs, spec(package)["resources"][token]["inputs"], token, service, package))
 
@@ -173,3 +177,7 @@ def test_state_holds_official_properties(provider: str, tmp_path: Path) -> None:
         for resource in state.resources.values():
             assert not wrong(resource.type, resource.inputs)
             assert not resource.outputs.keys() - names_of(resource.type), resource.type
+            if resource.type.startswith("hcloud:"):
+                properties = spec("hcloud")["resources"][resource.type]["properties"]
+                for key in properties.keys() & resource.outputs.keys():
+                    assert not list(full(resource.outputs[key], properties[key], f"{resource.type} {key}"))

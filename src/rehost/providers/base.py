@@ -12,11 +12,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
-from rehost.stacks.graph import UNKNOWN, Secret, Value, is_secret, is_unknown, reveal
+from rehost.stacks.graph import UNKNOWN, Number, Ref, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.hosts import resource as unit
 from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
 
-_SETS = ("inputs", "force_new", "unread", "frozen", "unordered", "sensitive", "volatile", "exclusive", "apart")
+_SETS = (
+    "inputs",
+    "force_new",
+    "unread",
+    "frozen",
+    "unordered",
+    "sensitive",
+    "volatile",
+    "exclusive",
+    "apart",
+    "integers",
+)
 _INDEX = re.compile(r"\[\d+\]")
 
 Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change | None]
@@ -113,7 +124,7 @@ class BaseAdapter:
         for key in rules.sensitive & kept.keys():
             if not isinstance(kept[key], Secret) and kept[key] is not UNKNOWN:
                 kept[key] = Secret(kept[key])
-        return kept
+        return numbered(rules, kept)
 
     def diff(
         self,
@@ -125,6 +136,8 @@ class BaseAdapter:
         """What changes, with the consequences the kind's rules and conditions give."""
         rules = self._book(token).rules(token)
         condition = self.conditions.get(token)
+        # A state from elsewhere may hold ids as text.
+        old_inputs, new_inputs = numbered(rules, old_inputs), numbered(rules, new_inputs)
         changes: list[Change] = []
         for key in sorted(old_inputs.keys() | new_inputs.keys()):
             default = rules.defaults.get(key)
@@ -155,6 +168,30 @@ class BaseAdapter:
     def preview(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
         """What is known of the outputs before the create: the inputs. Everything else is unknown."""
         return dict(inputs)
+
+
+def numbered(rules: KindRules, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Properties with ids as whole numbers where the kind has them so; an empty one is 0, as in Go."""
+    made = dict(values)
+    for path in rules.integers:
+        head, *steps = path.split(".")
+        if head in made:
+            made[head] = _number(made[head], steps)
+    return made
+
+
+def _number(value: Value, steps: Sequence[str]) -> Value:
+    if isinstance(value, list | tuple):
+        return [_number(item, steps) for item in value]
+    if steps:
+        if isinstance(value, Mapping) and steps[0] in value:
+            return {**value, steps[0]: _number(value[steps[0]], steps[1:])}
+        return value
+    if isinstance(value, Ref):
+        return Number(value)
+    if isinstance(value, str) and (not value or (value.isascii() and value.isdigit())):
+        return int(value or 0)
+    return value
 
 
 def _prefixes(path: str) -> list[str]:
@@ -328,6 +365,33 @@ def _left_to_people(inputs: Mapping[str, Value], verb: str) -> OperatorNeeded:
         why="this version runs services in memory only; the server and all that the service needs are rehost's",
         fix=f"{verb} it by hand on {address or 'the server'}",
     )
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A kind whose answers hold ids as whole numbers where its rules say so."""
+
+    kind: Kind
+    rules: KindRules
+
+    def _live(self, live: Live) -> Live:
+        return Live(live.id, numbered(self.rules, live.inputs), numbered(self.rules, live.outputs))
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        return self._live(self.kind.create(call, inputs))
+
+    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
+        return [None if live is None else self._live(live) for live in self.kind.read(known)]
+
+    def find(self, inputs: Mapping[str, Value]) -> Live | None:
+        live = self.kind.find(inputs)
+        return None if live is None else self._live(live)
+
+    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
+        return self._live(self.kind.update(call, known, inputs))
+
+    def delete(self, call: Call, known: Known) -> None:
+        self.kind.delete(call, known)
 
 
 class KindDispatch:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from rehost.stacks.errors import RehostError
 
 Value = Any
-"""None, bool, int, float, str, list, dict, Ref, Secret, Join, Json or UNKNOWN, nested at will."""
+"""None, bool, int, float, str, list, dict, Ref, Secret, Join, Json, Number or UNKNOWN, nested at will."""
 
 
 class Unknown:
@@ -74,6 +74,14 @@ class Join:
 @dataclass(frozen=True, slots=True)
 class Json:
     """A value that the provider wants as JSON text (policies)."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An id, which is text everywhere else, where the official type is a whole number. What is no number stays
+    as it is."""
 
     value: Value
 
@@ -171,7 +179,7 @@ def references(value: Value) -> Iterator[Ref]:
     match value:
         case Ref():
             yield value
-        case Secret(inner) | Json(inner):
+        case Secret(inner) | Json(inner) | Number(inner):
             yield from references(inner)
         case Join(parts):
             for part in parts:
@@ -189,7 +197,7 @@ def is_unknown(value: Value) -> bool:
     match value:
         case Unknown():
             return True
-        case Secret(inner) | Json(inner):
+        case Secret(inner) | Json(inner) | Number(inner):
             return is_unknown(inner)
         case Join(parts):
             return any(is_unknown(part) for part in parts)
@@ -205,7 +213,7 @@ def is_secret(value: Value) -> bool:
     match value:
         case Secret():
             return True
-        case Json(inner):
+        case Json(inner) | Number(inner):
             return is_secret(inner)
         case Join(parts):
             return any(is_secret(part) for part in parts)
@@ -239,6 +247,10 @@ def resolve(value: Value, lookup: Callable[[Ref], Value]) -> Value:
                 return UNKNOWN
             text = json.dumps(reveal(known), sort_keys=True, separators=(",", ":"))
             return Secret(text) if is_secret(known) else text
+        case Number(inner):
+            known = resolve(inner, lookup)
+            whole = isinstance(known, str) and known.isascii() and known.isdigit()
+            return int(known) if whole else known
         case dict():
             return {key: resolve(item, lookup) for key, item in value.items()}
         case list() | tuple():

@@ -80,6 +80,8 @@ class KindRules:
     """Groups of inputs whose values together only one resource of the type may have."""
     apart: frozenset[str] = frozenset()
     """Inputs of these groups that are address ranges: they may not even overlap."""
+    integers: frozenset[str] = frozenset()
+    """Properties that hold other resources' ids as whole numbers, as the official provider writes them."""
     joins: bool = False
     """Only ties two others together (an attachment): nothing is lost with it."""
     create_s: float = 600.0

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from rehost.providers import s3settings
-from rehost.providers.base import KindDispatch, RuleBook
+from rehost.providers.base import Kind, KindDispatch, Numbered, RuleBook
 from rehost.providers.hetzner import catalog
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.api import Api
@@ -134,7 +134,9 @@ class HetznerConnection(KindDispatch):
         self._name = f"sandbox:{sandbox}" if sandbox else endpoint
         self._api = Api(endpoint, token)
         self._objects = _ObjectClients(target, environment)
-        self.kinds = {kind: make(self._api, book.rules(kind)) for kind, make in CLOUD.items()}
+        self.kinds: dict[str, Kind] = {
+            kind: Numbered(make(self._api, book.rules(kind)), book.rules(kind)) for kind, make in CLOUD.items()
+        }
         self.kinds |= {kind: make(self._objects, book.rules(kind)) for kind, make in OBJECTS.items()}
 
     def identify(self, deployment: str) -> Identity:

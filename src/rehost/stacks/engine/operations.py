@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from rehost.stacks.graph import Graph, Ref, Value
+from rehost.stacks.graph import Graph, Number, Ref, Value
 from rehost.stacks.plan import Action, Plan, Step
 from rehost.stacks.ports import Disruption, KindRules
 from rehost.stacks.state import State
@@ -136,6 +136,8 @@ def _locks(kind: KindRules, step: Step, graph: Graph, state: State) -> frozenset
             return [name for item in value for name in names(item)]
         if isinstance(value, dict):
             return [name for item in value.values() for name in names(item)]
+        if isinstance(value, Number):
+            return names(value.value)
         if isinstance(value, Ref):
             known = state.resources.get(value.urn)
             return [known.id if known else value.urn]

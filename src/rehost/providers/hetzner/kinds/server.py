@@ -83,7 +83,8 @@ class Server(CloudKind):
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         resized = known.inputs.get("serverType") != inputs.get("serverType")
         moved = self._address(known.inputs) != self._address(inputs)
-        grouped = (known.inputs.get("placementGroupId") or "") != (inputs.get("placementGroupId") or "")
+        before, after = (str(side.get("placementGroupId") or "") for side in (known.inputs, inputs))
+        grouped = before != after
         if resized or moved or grouped:
             self._power(call, known.id, on=False)
             if resized:
@@ -92,14 +93,14 @@ class Server(CloudKind):
             if moved:
                 self._swap_address(call, known.id, self._address(inputs))
             if grouped:
-                self._regroup(call, known.id, str(inputs.get("placementGroupId") or ""))
+                self._regroup(call, known.id, after)
             self._power(call, known.id, on=True)
-        before = {str(id_) for id_ in known.inputs.get("firewallIds") or []}
-        after = {str(id_) for id_ in inputs.get("firewallIds") or []}
+        had = {str(id_) for id_ in known.inputs.get("firewallIds") or []}
+        gets = {str(id_) for id_ in inputs.get("firewallIds") or []}
         row = [{"type": "server", "server": {"id": int(known.id)}}]
         for command, key, ids in (
-            ("apply_to_resources", "apply_to", after - before),
-            ("remove_from_resources", "remove_from", before - after),
+            ("apply_to_resources", "apply_to", gets - had),
+            ("remove_from_resources", "remove_from", had - gets),
         ):
             for id_ in sorted(ids):
                 self.api.done(call, self.api.call("POST", f"/firewalls/{id_}/actions/{command}", {key: row}))
