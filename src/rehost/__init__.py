@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rehost.stacks.model import (
+        Backups,
         Bucket,
+        Cache,
         Certificate,
         Check,
         CorsRule,
+        Database,
         Deploy,
         Firewall,
         HealthCheck,
@@ -39,10 +42,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Backups",
     "Bucket",
+    "Cache",
     "Certificate",
     "Check",
     "CorsRule",
+    "Database",
     "Deploy",
     "Firewall",
     "HealthCheck",

@@ -20,6 +20,7 @@ FORM = {"unknown-key", "missing-key", "value", "name", "number", "rule-direction
 
 BEYOND = {
     ("cidrs", "network.cidr"),
+    ("data", "databases.open.parameters.work-mem"),
     ("edge", "certificates.own"),
     ("edge", "load_balancers.plain.listen.0.certificate"),
     ("huge-number", "servers.app.count"),

@@ -90,6 +90,7 @@ class BaseAdapter:
 
     book: RuleBook
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    native: frozenset[str] = frozenset()
 
     def _book(self, token: str) -> RuleBook:
         return UNITS if token in UNITS.tokens() else self.book

@@ -25,7 +25,7 @@ from rehost.stacks.engine.recover import (
 )
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value, is_secret
-from rehost.stacks.legalize import legalize
+from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
@@ -67,7 +67,7 @@ class Deployment:
         return self.adapter.connect(self.target, self.environment)
 
     @cached_property
-    def legal(self) -> Stack:
+    def legal(self) -> Legal:
         """The stack as the target can take it."""
         return legalize(self.stack)
 
@@ -137,7 +137,7 @@ class Deployment:
             if saved is not None:
                 refuse_if_stale(saved, plan, state.applying)
             self._refuse_blocked(plan)
-            if self.legal.secrets or any(is_secret(dict(r.inputs)) for r in graph.resources.values()):
+            if self.legal.stack.secrets or any(is_secret(dict(r.inputs)) for r in graph.resources.values()):
                 session.prepare_secrets()
             if confirm is not None and not plan.empty and not confirm(plan):
                 raise Refused("nothing was changed", why="the plan was not confirmed", fix="give --yes")
@@ -224,7 +224,7 @@ class Deployment:
     ) -> tuple[Plan, Resolution, Graph]:
         resolution = resolve_facts(
             self.adapter,
-            self.legal,
+            self.legal.stack,
             self.target,
             state.facts,
             connection=self.connection if connected else None,
@@ -348,7 +348,14 @@ class Deployment:
             )
 
     def _lower(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Graph:
-        lowering = Lowering(self.legal, self.target, resolution.values(), state.deployment or None, secrets=values)
+        lowering = Lowering(
+            self.legal.stack,
+            self.target,
+            resolution.values(),
+            state.deployment or None,
+            secrets=values,
+            texts=self.legal.texts,
+        )
         return lower(self.adapter, lowering)
 
     def _price(self, token: str, inputs: Mapping[str, Value]) -> float | None:
@@ -357,7 +364,7 @@ class Deployment:
     def _secrets(self, state: State, *, draw: bool) -> dict[str, Value]:
         """Values of the stack's secrets: kept, or with `draw` made or read from the environment."""
         values: dict[str, Value] = {}
-        for name, secret in self.legal.secrets.items():
+        for name, secret in self.legal.stack.secrets.items():
             kept = state.secrets.get(name)
             if secret.from_env is not None and draw:
                 given = self.environment.get(secret.from_env)

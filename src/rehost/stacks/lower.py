@@ -33,6 +33,9 @@ class Lowering:
     secrets: Mapping[str, Value] = field(default_factory=dict)
     """Secret values by name; UNKNOWN where they can't be read."""
 
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What references to derived values stand for, by address; see legalize."""
+
     def fact(self, key: str) -> Any:
         """A chosen fact, UNKNOWN where nothing could be chosen yet."""
         return self.facts.get(key, UNKNOWN)
@@ -84,6 +87,8 @@ class Lowering:
         return present[0] if len(present) == 1 else Join(tuple(present))
 
     def _refer(self, address: str, export: Callable[[str], Value]) -> Value:
+        if address in self.texts:
+            return self.text(self.texts[address], export)
         head, _, rest = address.partition(".")
         if head == "secrets":
             value = self.secrets.get(rest.removesuffix(".value"), UNKNOWN)

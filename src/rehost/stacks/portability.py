@@ -16,7 +16,7 @@ from rehost.stacks.model.base import Component
 from rehost.stacks.ports import Adapter
 from rehost.stacks.resolve import resolve_facts
 
-HOLD_DATA = ("buckets", "volumes")
+HOLD_DATA = ("buckets", "databases", "volumes")
 """Families of components whose content has to travel."""
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
@@ -172,10 +172,11 @@ def cost(stack: Stack, adapter: Adapter, target: Target) -> Cost:
 
     Raises InvalidInput where nothing at the target meets a need.
     """
-    stack = legalize(stack)
+    legal = legalize(stack)
+    stack = legal.stack
     resolution = resolve_facts(adapter, stack, target, {})
     secrets = dict.fromkeys(stack.secrets, UNKNOWN)
-    graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets))
+    graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets, legal.texts))
     prices = [adapter.price(r.type, _known(r.inputs), target) for r in graph.resources.values()]
     known = [price for price in prices if price is not None]
     return Cost(round(sum(known), 2), len(prices) - len(known), adapter.currency)

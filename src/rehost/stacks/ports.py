@@ -251,6 +251,8 @@ class Adapter(Protocol):
     currency: str
     account: bool
     """Whether it takes an account somewhere; False for what runs in this process."""
+    native: frozenset[str]
+    """What it has of its own beyond servers, storage and networks: `databases.postgres`, `caches.valkey`."""
     options: Mapping[str, str]
     """What a target may say beside provider and region, each with a line for people."""
 

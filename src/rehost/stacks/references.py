@@ -18,6 +18,8 @@ ATTRIBUTES = {
     "load_balancers": ("host",),
     "static_addresses": ("ip",),
     "buckets": ("name", "url", "endpoint"),
+    "databases": ("url", "host", "port", "name", "user", "password"),
+    "caches": ("url", "host", "port", "password"),
     "volumes": ("device",),
     "secrets": ("", "value"),
     "dns": ("name_servers",),
@@ -41,6 +43,8 @@ def accepts(path: PathKey) -> bool:
             return True
         case ("dns", _, int(), str(key), *_):
             return key in _VALUES
+        case ("databases", _, "password"):
+            return True
         case ("certificates", _, "certificate" | "private_key") | ("services", _, "environment", _):
             return True
     return False

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, ip_network
 
+from rehost.stacks.datachecks import check_data, check_native
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.edgechecks import check_edge
 from rehost.stacks.errors import InvalidInput
@@ -33,7 +34,7 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
     if loaded.partial is not None:
         found += [replace(d, span=loaded.span(d.path)) for d in check_texts(loaded.partial, loaded)]
         found += [_placed(diagnostic, loaded) for diagnostic in _Checks(loaded.partial, loaded).all()]
-        legal = legalize(loaded.partial)
+        legal = legalize(loaded.partial).stack
         for target in loaded.partial.targets.values():
             path: PathKey = ("targets", target.name, "provider")
             try:
@@ -41,7 +42,12 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
             except InvalidInput as error:
                 found.append(_placed(Diagnostic("provider", error.summary, error.why, error.fix, path), loaded))
                 continue
-            said = [*_options(adapter, target), *check_hosts(legal, adapter), *adapter.diagnose(legal, target)]
+            said = [
+                *_options(adapter, target),
+                *check_hosts(legal, adapter),
+                *check_native(legal, adapter),
+                *adapter.diagnose(legal, target),
+            ]
             found += [_at_target(d, loaded, target.name) for d in said if not _doubtful(d, loaded)]
     return sorted(dict.fromkeys(found), key=lambda d: (d.span.file, d.span.line, d.span.column))
 
@@ -103,6 +109,7 @@ class _Checks:
         yield from self._keys()
         yield from check_edge(self._stack, self._loaded)
         yield from check_services(self._stack, self._loaded)
+        yield from check_data(self._stack, self._loaded)
 
     def _known(self, family: str) -> list[str]:
         """Names that may be referred to, those of invalid components included."""

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rehost.providers.aws import managed
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.conditions import CONDITIONS
 from rehost.providers.aws.diagnose import DEVICES, diagnose
+from rehost.providers.aws.diagnose_managed import diagnose_managed
 from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import AwsLowering
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Network, Stack, Target, show_size
+from rehost.stacks.model import Network, Stack, Target, parse_size, show_size
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
 
@@ -38,6 +40,9 @@ _UNPRICED = {
 }
 """Kinds that cost something by the month for which the catalog has no price."""
 
+_MANAGED = {"database_class": "databases", "cache_type": "caches"}
+"""Needs of Amazon's own databases and caches, with their family in the catalog."""
+
 OPTIONS = {"profile": "The profile in AWS's own configuration files that holds the credentials."}
 
 
@@ -53,6 +58,7 @@ class AwsAdapter(BaseAdapter):
     anchor: str | None = None
     currency: str = "USD"
     account: bool = True
+    native: frozenset[str] = frozenset({"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis"})
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
 
     def regions(self) -> Sequence[str]:
@@ -61,7 +67,12 @@ class AwsAdapter(BaseAdapter):
 
     def diagnose(self, stack: Stack, target: Target) -> Iterable[Diagnostic]:
         """What AWS will not accept."""
-        return list(diagnose(stack, target, lambda size: bool(self.offers(Need("", "server_type", size), target))))
+
+        def offered(size: Mapping[str, Any], kind: str = "server_type") -> bool:
+            return bool(self.offers(Need("", kind, size), target))
+
+        unmet = [need for need in managed.needs(stack) if not offered(need.requirement, need.kind)]
+        return [*diagnose(stack, target, offered), *diagnose_managed(stack, unmet)]
 
     def fits(self, stack: Stack, target: Target) -> Iterable[Finding]:
         """What is not simply native here."""
@@ -89,7 +100,7 @@ class AwsAdapter(BaseAdapter):
             for number, member in enumerate(stack.server_named(volume.on), 1):
                 key = f"volumes.{name}-{number}.device.{member}"
                 needs.append(Need(key, "device", {"server": member}, pool=f"devices of {member}"))
-        return needs
+        return [*needs, *managed.needs(stack)]
 
     def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
         """Types from the catalog, the cheapest first; subnets and device names in their order; images and zones
@@ -98,6 +109,12 @@ class AwsAdapter(BaseAdapter):
             return [Candidate(name, f"the subnet {name}") for name in need.requirement["subnets"]]
         if need.kind == "device":
             return [Candidate(name, name) for name in DEVICES]
+        if need.kind in _MANAGED:
+            return [
+                Candidate(name, f"{name}: {cpu} vCPU, {mib / 1024:g} GiB; its price is not in the catalog")
+                for name, (cpu, mib) in CATALOG.managed(_MANAGED[need.kind]).items()
+                if _holds(cpu, mib, need)
+            ]
         if need.kind != "server_type":
             return None
         found = []
@@ -118,6 +135,9 @@ class AwsAdapter(BaseAdapter):
             return value in need.requirement["subnets"]
         if need.kind == "server_type":
             return value in CATALOG.types and _fits(CATALOG.types[value], need)
+        if need.kind in _MANAGED:
+            sizes = CATALOG.managed(_MANAGED[need.kind])
+            return value in sizes and _holds(*sizes[value], need)
         return len(value) >= need.requirement["zones"] if need.kind == "zones" else True
 
     def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
@@ -152,13 +172,15 @@ class AwsAdapter(BaseAdapter):
 
 
 def _fits(type_: Mapping[str, Any], need: Need) -> bool:
-    from rehost.stacks.model import parse_size
-
     return bool(
         type_["vcpu"] >= need.requirement["cpu"]
         and type_["memory_mib"] * _MIB >= parse_size(need.requirement["memory"])
         and type_["arch"] == need.requirement["architecture"]
     )
+
+
+def _holds(cpu: int, mib: float, need: Need) -> bool:
+    return cpu >= need.requirement.get("cpu", 1) and mib * _MIB >= parse_size(need.requirement["memory"])
 
 
 ADAPTER = AwsAdapter()

@@ -44,6 +44,21 @@ class Catalog:
         prices: Mapping[str, float] = self._data["ebs_gb_monthly"]
         return prices
 
+    def versions(self, family: str, engine: str) -> list[str]:
+        """Versions of an engine of `databases` or `caches`."""
+        return list(self._data[family]["versions"][engine])
+
+    def managed(self, family: str) -> Mapping[str, tuple[int, float]]:
+        """CPUs and the MiB of memory that can be counted on, by instance class of `databases` or node type of
+        `caches`; the smallest first."""
+        about = self._data[family]
+        prefix, names = ("db", about["classes"]) if family == "databases" else ("cache", about["nodes"])
+        sized: dict[str, tuple[int, float]] = {}
+        for name in names:
+            type_, usable = self.types[name], about.get("usable", {}).get(name.split(".")[0], 1.0)
+            sized[f"{prefix}.{name}"] = (type_["vcpu"], type_["memory_mib"] * usable)
+        return dict(sorted(sized.items(), key=lambda item: (item[1][1], item[1][0])))
+
     @property
     def egress_gb(self) -> Mapping[str, float]:
         """A GB that leaves for the Internet, by region; regions without a known price are missing."""

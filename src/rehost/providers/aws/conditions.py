@@ -72,6 +72,16 @@ def _cache(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -
     return change
 
 
+def _database(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
+    """Storage grows and never shrinks; versions only go up."""
+    del old, new
+    if is_unknown(change.new) or change.new is None:
+        return change
+    shrinks = change.path == "allocatedStorage" and change.new < (change.old or 0)
+    back = change.path == "engineVersion" and _older(change.new, change.old)
+    return replace(change, replaces=True) if shrinks or back else change
+
+
 def _older(one: Any, other: Any) -> bool:
     mine, theirs = ([int(part) for part in str(side or 0).split(".") if part.isdigit()] for side in (one, other))
     shared = min(len(mine), len(theirs))
@@ -91,6 +101,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "aws:elasticache/replicationGroup:ReplicationGroup": _cache,
     "aws:lb/loadBalancer:LoadBalancer": _load_balancer,
     "aws:lb/targetGroup:TargetGroup": _target_group,
+    "aws:rds/instance:Instance": _database,
     "aws:route53/record:Record": _record,
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule,
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rehost.providers.aws import edge
+from rehost.providers.aws import edge, managed
 from rehost.providers.aws import tokens as t
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
@@ -49,6 +49,10 @@ class AwsLowering:
             yield from edge.certificate(self, name, certificate)
         for name, balancer in self._stack.load_balancers.items():
             yield from edge.load_balancer(self, name, balancer, self._balanced())
+        for name, database in self._stack.databases.items():
+            yield from managed.database(self, name, database, self._balanced())
+        for name, cache in self._stack.caches.items():
+            yield from managed.cache(self, name, cache, self._balanced())
         yield from self._buckets()
         yield from units(self.lowering, self._host, self.export)
         for zone, records in self._stack.dns.items():
@@ -349,6 +353,10 @@ class AwsLowering:
         name, _, attribute = rest.rpartition(".")
         if family == "load_balancers":
             return self.ref(t.BALANCER, name, "dnsName")
+        if family == "databases":
+            return self.ref(t.DATABASE, name, "address")
+        if family == "caches":
+            return self.ref(t.CACHE, name, "primaryEndpointAddress")
         if family == "static_addresses":
             return self.ref(t.ADDRESS, name, "publicIp")
         if family == "servers":

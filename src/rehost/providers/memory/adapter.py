@@ -39,6 +39,7 @@ class MemoryAdapter(BaseAdapter):
     anchor: str | None = None
     currency: str = "EUR"
     account: bool = False
+    native: frozenset[str] = frozenset({"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis"})
     options: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> Sequence[str]:
@@ -125,6 +126,8 @@ class _Lower:
             return self._ref("server", member, "publicIp" if rest and "public" in rest[0] else "privateIp")
         if family in ("load_balancers", "static_addresses"):
             return self._pointed(f"{family}.{name}")[0]
+        if family in ("databases", "caches"):
+            return self._ref(family[:-1], name, "privateIp")
         if family == "buckets":
             return self._ref("bucket", name, "name")
         return address
@@ -144,6 +147,7 @@ class _Lower:
         for name, key in stack.ssh_keys.items():
             yield self._make("sshKey", name, f"ssh_keys.{name}", {"publicKey": key})
         yield from self._servers()
+        yield from self._data()
         yield from units(self._l, self._host, self._export)
         yield from self._edge()
         for name, bucket in stack.buckets.items():
@@ -200,6 +204,34 @@ class _Lower:
             "serverId": self._ref("server", member),
             "connection": {"address": self._ref("server", member, "privateIp")},
         }
+
+    def _data(self) -> Iterator[Resource]:
+        for name, database in self._l.stack.databases.items():
+            inputs: dict[str, Value] = {
+                "engine": database.engine,
+                "version": database.version,
+                "cpu": database.size.cpu,
+                "memory": database.size.memory,
+                "storage": database.storage,
+                "database": database.database,
+                "owner": database.owner,
+                "password": self._l.text(f"${{databases.{name}.password}}", self._export),
+                "reachableFrom": list(database.reachable_from) or None,
+                "highAvailability": database.high_availability,
+                "backups": database.backups.model_dump(),
+                "parameters": dict(database.parameters) or None,
+            }
+            yield self._make("database", name, f"databases.{name}", inputs, database.override)
+        for name, cache in self._l.stack.caches.items():
+            inputs = {
+                "engine": cache.engine,
+                "version": cache.version,
+                "memory": cache.memory,
+                "password": self._l.text(f"${{caches.{name}.password}}", self._export),
+                "reachableFrom": list(cache.reachable_from) or None,
+                "highAvailability": cache.high_availability,
+            }
+            yield self._make("cache", name, f"caches.{name}", inputs, cache.override)
 
     def _edge(self) -> Iterator[Resource]:
         stack = self._l.stack

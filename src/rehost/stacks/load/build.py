@@ -17,7 +17,7 @@ from rehost.stacks.load.sources import read_sources
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.model import Stack, Target
 
-FUTURE = {"databases", "caches", "mail"}
+FUTURE = {"mail"}
 PLACEHOLDER = "unnamed"
 """The name of a partial stack whose own can't be used."""
 _STAND_IN = "10GiB"

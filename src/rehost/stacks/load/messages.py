@@ -121,7 +121,8 @@ def _said(found: Any, path: PathKey) -> tuple[str, str, str]:
 
 def _shown(given: Any, path: PathKey) -> str:
     """The value itself where that helps: short, and nothing that might be secret."""
-    if path[:1] in (("secrets",), ("ssh_keys",)) or not isinstance(given, str | int | float | None):
+    hidden = path[:1] in (("secrets",), ("ssh_keys",)) or path[-1:] in (("password",), ("private_key",))
+    if hidden or not isinstance(given, str | int | float | None):
         return ""
     if given is None:
         return " (it is empty)"

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from rehost.stacks.load.shape import HIDDEN, inner, is_component
 from rehost.stacks.model import Check, Record, Rule, Secret, Service, ServiceCheck, Stack, Target
 from rehost.stacks.model.base import Bytes, Override, as_list
+from rehost.stacks.model.data import Version
 from rehost.stacks.model.network import Cidr, Port
 from rehost.stacks.model.services import Command, Environment, PortMapping, Seconds
 from rehost.stacks.model.zones import KINDS
@@ -65,6 +66,7 @@ _MAPPING = {
         {"type": "string", "pattern": r"^(\d{1,5}:)?\d{1,5}(/tcp)?$"},
     ]
 }
+_VERSION = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,3}){0,2}$"}]}
 _ONE_OF: Mapping[Any, list[str]] = {
     Record: ["to", *KINDS],
     Secret: ["generate", "from_env"],
@@ -79,6 +81,7 @@ _LEAVES: list[tuple[Any, Schema]] = [
     (Environment, _ENVIRONMENT_MAP),
     (PortMapping, _MAPPING),
     (Seconds, _SECONDS),
+    (Version, _VERSION),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from rehost.stacks.model.base import Bytes, Component, Override, parse_size, show_size
 from rehost.stacks.model.compute import Server, Size, Volume
+from rehost.stacks.model.data import Backups, Cache, Database
 from rehost.stacks.model.edge import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
 from rehost.stacks.model.services import Deploy, Service, ServiceCheck, UpdateConfig
@@ -10,12 +11,15 @@ from rehost.stacks.model.storage import Bucket, CorsRule, LifecycleRule
 from rehost.stacks.model.zones import Record
 
 __all__ = [
+    "Backups",
     "Bucket",
     "Bytes",
+    "Cache",
     "Certificate",
     "Check",
     "Component",
     "CorsRule",
+    "Database",
     "Deploy",
     "Firewall",
     "HealthCheck",

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from rehost.stacks.model.base import Component, Name, SecretName, complaint
 from rehost.stacks.model.compute import Server, Volume
+from rehost.stacks.model.data import Cache, Database
 from rehost.stacks.model.edge import Certificate, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network
 from rehost.stacks.model.services import Service
@@ -103,6 +104,10 @@ class Stack(Component):
     """Certificates by name."""
     load_balancers: dict[Name, LoadBalancer] = Field(default_factory=dict)
     """Load balancers by name."""
+    databases: dict[Name, Database] = Field(default_factory=dict)
+    """Databases by name."""
+    caches: dict[Name, Cache] = Field(default_factory=dict)
+    """Caches by name."""
     services: dict[Name, Service] = Field(default_factory=dict)
     """What runs on the servers, by name."""
     buckets: dict[Name, Bucket] = Field(default_factory=dict)

@@ -64,6 +64,12 @@ class Preflight:
                 f"copy the content of {volumes}",
                 f"a migration moves buckets; the disks at {old} are untouched, so copy files with rsync or a dump",
             )
+        if stack.databases:
+            databases = ", ".join(f"databases.{name}" for name in sorted(stack.databases))
+            move.remains(
+                f"stop who writes to {databases}, and copy the content before anybody uses it at the target",
+                f"a migration moves buckets; what is in databases stays at {old}: dump it there and restore it",
+            )
         for name, bucket in sorted(move.buckets(move.source).items()):
             if name in stack.buckets and stack.buckets[name].versioning:
                 store = move.store(move.source, bucket)

@@ -31,10 +31,10 @@ class Provision:
         old, new = (
             side.store.read(side.stack.stack, side.target.name).secrets for side in (move.source, move.target)
         )
-        taken = {name: old[name] for name in move.target.stack.secrets if name in old and name not in new}
+        taken = {name: old[name] for name in move.target.legal.stack.secrets if name in old and name not in new}
         if any(is_unknown(value) for value in (*taken.values(), *new.values())):
             raise no_passphrase()
-        for name in sorted(old.keys() & new.keys() & move.target.stack.secrets.keys()):
+        for name in sorted(old.keys() & new.keys() & move.target.legal.stack.secrets.keys()):
             if reveal(old[name]) != reveal(new[name]):
                 move.note(f"the secret {name} has another value at {move.target.target.name}, and keeps it")
         if taken:

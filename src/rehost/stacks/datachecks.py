@@ -1,0 +1,55 @@
+"""Databases and caches: what their form can't tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
+from rehost.stacks.load import Loaded
+from rehost.stacks.model import Cache, Database, Stack
+from rehost.stacks.ports import Adapter
+
+
+def check_data(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
+    """Every finding, with paths into the partial stack."""
+    parts: list[tuple[str, str, Database | Cache]] = [("databases", n, d) for n, d in stack.databases.items()]
+    parts += [("caches", n, c) for n, c in stack.caches.items()]
+    for family, name, part in parts:
+        groups = [f"servers.{group}" for group in loaded.declared("servers")]
+        for number, item in enumerate(part.reachable_from):
+            at: PathKey = (family, name, "reachable_from", number)
+            if item not in groups:
+                why = f"the stack has {', '.join(groups) or 'no servers at all'}"
+                fix = did_you_mean(item, groups) or "add it under `servers:`"
+                yield Diagnostic("reference", f"there is no server group {item!r}", why, fix, at)
+            elif item in part.reachable_from[:number]:
+                why = "naming it again changes nothing"
+                yield Diagnostic("repeated", f"{item} is named twice", why, "remove one of the two", at)
+        if f"{family}_{name}_password" in stack.secrets:
+            yield Diagnostic(
+                "reserved-name",
+                f"the secret {family}_{name}_password is rehost's own",
+                f"it holds the password that is drawn for {family}.{name}",
+                "rename it" + ("; `password:` takes one of yours" if family == "databases" else ""),
+                ("secrets", f"{family}_{name}_password"),
+            )
+        if not groups and stack.network is None:
+            fix = "add `network:`, or servers"
+            why = "it is reached from the private network only, and the stack has none"
+            yield Diagnostic("reference", f"nobody could reach {family}.{name}", why, fix, (family, name))
+
+
+def check_native(stack: Stack, adapter: Adapter) -> Iterator[Diagnostic]:
+    """Findings about databases and caches that a target has not."""
+    kinds: list[tuple[str, str, str]] = [("databases", n, d.engine) for n, d in stack.databases.items()]
+    kinds += [("caches", n, c.engine) for n, c in stack.caches.items()]
+    for family, name, engine in kinds:
+        if f"{family}.{engine}" not in adapter.native:
+            word = f"{engine} {'databases' if family == 'databases' else 'caches'}"
+            yield Diagnostic(
+                family,
+                f"{adapter.title} has no {word} of its own",
+                "this version does not put one on a server in its place",
+                "run it as a service on servers with a volume, or choose another target",
+                (family, name, "engine"),
+            )
