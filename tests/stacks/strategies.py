@@ -46,7 +46,13 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     stack["ssh_keys"] = {name: public_key(number) for name, number in zip(keys, numbers, strict=True)}
     stack["secrets"] = {name: {"generate": 16} for name in secrets}
     stack["buckets"] = {
-        name: {"versioning": draw(st.booleans()), "public_read": draw(st.booleans())} for name in buckets
+        name: {
+            "versioning": draw(st.booleans()),
+            "public_read": draw(st.booleans()),
+            "cors": draw(st.sampled_from([[], [{"origins": ["https://plaza.example"], "headers": ["*"]}]])),
+            "lifecycle": draw(st.sampled_from([[], [{"prefix": "tmp/", "expire_days": 7}]])),
+        }
+        for name in buckets
     }
     servers: dict[str, Any] = {}
     for name in names:
@@ -63,9 +69,50 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
         for name in (draw(_some(NAMES, 2)) if members else [])
     }
     public = [name for name, s in servers.items() if s["count"] and s["public"]]
+    single = [f"{name}-{n}" for name in public for n in range(1, servers[name]["count"] + 1)]
     public += [f"{name}-{servers[name]['count']}" for name in public]
+    stack["static_addresses"] = {
+        name: {"on": f"servers.{member}"} | ({"reverse": "mail.plaza.example"} if draw(st.booleans()) else {})
+        for name, member in zip(("one", "two"), draw(st.permutations(single))[:2], strict=False)
+        if draw(st.booleans())
+    }
     stack["dns"] = {zone: draw(_records(zone, public, buckets)) for zone in draw(_some(ZONES[provider], 2))}
+    stack |= draw(_edge(stack, servers))
     return {key: value for key, value in stack.items() if value}
+
+
+@st.composite
+def _edge(draw: st.DrawFn, stack: dict[str, Any], servers: dict[str, Any]) -> dict[str, Any]:
+    """Certificates for names in the stack's zones, and load balancers before server groups."""
+    zones = list(stack["dns"])
+    certificates: dict[str, Any] = {}
+    if zones and draw(st.booleans()):
+        names = [zones[0], f"*.{zones[0]}", f"www.{zones[-1]}"]
+        domains = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+        certificates["site"] = {"domains": domains}
+    layout = stack.get("network") or {}
+    subnets = layout.get("subnets", {})
+    spread = len({subnet["zone"] for subnet in subnets.values()}) if subnets else layout.get("zones", 1)
+    groups = [name for name in servers if len(name) < 10]
+    balancers: dict[str, Any] = {}
+    for name in draw(_some(("edge", "in"), 2)) if groups else []:
+        check = draw(
+            st.sampled_from([{}, {"path": "/healthz", "status": "200,3??"}, {"port": 9000, "retries": 2}])
+        )
+        made: dict[str, Any] = {"to": f"servers.{draw(st.sampled_from(groups))}", "health_check": check}
+        made["internal"] = draw(st.booleans())
+        if spread < 2 or draw(st.booleans()):
+            ports = draw(st.lists(st.sampled_from([25, 5432, 6379]), min_size=1, max_size=2, unique=True))
+            made["listen"] = [{"port": port} for port in ports]
+        else:
+            made["listen"] = [{"port": 8080, "protocol": "http", "to_port": draw(st.sampled_from([80, 8080]))}]
+            if certificates:
+                https = {"port": 443, "protocol": "https", "certificate": "site", "to_port": 8080}
+                made["listen"] += [https, *([{"port": 80, "redirect": "https"}] if draw(st.booleans()) else [])]
+            made["sticky"] = draw(st.sampled_from([0, 600]))
+            made["algorithm"] = draw(st.sampled_from(["round_robin", "least_connections"]))
+        balancers[name] = made
+    return {"certificates": certificates, "load_balancers": balancers}
 
 
 @st.composite
@@ -110,8 +157,10 @@ def _servers(
         "labels": draw(
             st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in LABELS.items()})
         ),
+        "placement": draw(st.sampled_from([None, None, "spread"])),
         "user_data": "".join(draw(st.lists(st.sampled_from(texts), max_size=3))),
     }
+    server = {key: value for key, value in server.items() if value is not None}
     subnets = list((stack.get("network") or {}).get("subnets", {}))
     if subnets and draw(st.booleans()):
         server["subnet"] = draw(st.sampled_from(subnets))

@@ -43,7 +43,8 @@ def load_balancer(make: HetznerLowering, name: str, balancer: LoadBalancer) -> I
     for listener in balancer.listen:
         if not listener.redirect:
             service = _service(make, name, balancer, listener, redirects)
-            yield make.plain(t.BALANCER_SERVICE, f"{name}-{listener.port}", component, service)
+            # What is internal answers nobody before it is, nor when it goes.
+            yield make.plain(t.BALANCER_SERVICE, f"{name}-{listener.port}", component, service, after=joined)
 
 
 def _service(

@@ -108,6 +108,10 @@ class LoadBalancerNetwork(_Part):
         return live
 
     def delete(self, call: Call, known: Known) -> None:
+        live = self.find(known.inputs)
+        if live is not None and not live.outputs["enablePublicInterface"]:
+            # A load balancer keeps one interface at least.
+            self.act(call, known.inputs, "enable_public_interface", {})
         self.undo(call, known, "detach_from_network", {"network": int(known.inputs["networkId"])})
 
 
