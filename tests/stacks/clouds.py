@@ -33,6 +33,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from rehost.providers.aws.adapter import AwsAdapter
 from rehost.providers.botoerrors import guarded
 from rehost.providers.hetzner.adapter import HetznerAdapter
+from rehost.providers.sandbox.aws_api import additions
 from rehost.providers.sandbox.hcloud_api import HcloudApi
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.engine.clock import Clock
@@ -165,8 +166,14 @@ class Cloud:
 @contextmanager
 def cloud(provider: str, trouble: Trouble | None = None) -> Iterator[Cloud]:
     """An empty provider."""
-    # Keys are derived in one round instead of a million: what is proven here is not the cipher.
-    with mock_aws(), patch("rehost.stacks.state.crypt._ROUNDS", 1):
+    # Keys are derived in one round instead of a million and certificates issued at once: what is proven here is
+    # neither the cipher nor patience.
+    additions.add()
+    with (
+        mock_aws(),
+        patch("rehost.stacks.state.crypt._ROUNDS", 1),
+        patch("moto.settings.ACM_VALIDATION_WAIT", -1),
+    ):
         yield Cloud(provider, trouble or Trouble())
 
 
@@ -431,10 +438,40 @@ def _aws_inventory(cloud: Cloud) -> dict[str, list[Any]]:
         found.setdefault("zone", []).append([zone["Name"], zone["Config"], _tags(tags["ResourceTagSet"])])
         for row in route53.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
             if row["Type"] not in ("SOA",):
-                values = sorted(item["Value"] for item in row["ResourceRecords"])
-                found.setdefault("record", []).append([zone["Name"], row["Name"], row["Type"], row["TTL"], values])
-    found |= _buckets(cloud)
+                values = sorted(item["Value"] for item in row.get("ResourceRecords", []))
+                about = [zone["Name"], row["Name"], row["Type"], row.get("TTL"), values]
+                found.setdefault("record", []).append(about)
+    found |= _aws_edge(cloud) | _buckets(cloud)
     return {kind: _renamed(rows_, names) for kind, rows_ in found.items()}
+
+
+def _aws_edge(cloud: Cloud) -> dict[str, list[Any]]:
+    """What stands before the servers."""
+    ec2, elb, acm = (cloud.client(service) for service in ("ec2", "elbv2", "acm"))
+    balancers = elb.describe_load_balancers()["LoadBalancers"]
+    listeners = []
+    for row in balancers:
+        for listener in elb.describe_listeners(LoadBalancerArn=row["LoadBalancerArn"])["Listeners"]:
+            kinds = [action["Type"] for action in listener["DefaultActions"]]
+            listeners.append([row["LoadBalancerName"], listener["Port"], listener["Protocol"], kinds])
+    groups = []
+    for row in elb.describe_target_groups()["TargetGroups"]:
+        health = elb.describe_target_health(TargetGroupArn=row["TargetGroupArn"])["TargetHealthDescriptions"]
+        groups.append([row["TargetGroupName"], row["Protocol"], row["Port"], len(health)])
+    certificates = []
+    for row in acm.list_certificates()["CertificateSummaryList"]:
+        shown = acm.describe_certificate(CertificateArn=row["CertificateArn"])["Certificate"]
+        certificates.append([shown["DomainName"], sorted(shown["SubjectAlternativeNames"])])
+    addresses = [bool(row.get("InstanceId")) for row in ec2.describe_addresses()["Addresses"]]
+    spreads = [row["GroupName"] for row in ec2.describe_placement_groups()["PlacementGroups"]]
+    return {
+        "load balancer": [[row["LoadBalancerName"], row["Type"], row["Scheme"]] for row in balancers],
+        "listener": listeners,
+        "target group": groups,
+        "certificate": certificates,
+        "address": addresses,
+        "placement group": spreads,
+    }
 
 
 def _user_data(ec2: Any, id_: str) -> str:
@@ -460,7 +497,8 @@ def _buckets(cloud: Cloud) -> dict[str, list[Any]]:
 
         tags = _tags(asked("get_bucket_tagging") or {})
         objects = [row["Key"] for row in s3.list_objects_v2(Bucket=name).get("Contents", [])]
-        settings = [asked(f"get_{what}") for what in ("bucket_versioning", "public_access_block", "bucket_policy")]
+        kinds = ("bucket_versioning", "public_access_block", "bucket_policy", "bucket_cors")
+        settings = [asked(f"get_{what}") for what in (*kinds, "bucket_lifecycle_configuration")]
         found.append([name, tags, settings, objects])
     text = re.sub(r"-[0-9a-f]{10}(?=[\"/\\])", "-N", json.dumps(found))
     rows: list[Any] = json.loads(text)

@@ -63,12 +63,12 @@ class Certificate(AwsKind):
 
     def properties(self, item: Item) -> dict[str, Value]:
         options, method = item.get("Options") or {}, _method(item)
+        rows = sorted(item.get("DomainValidationOptions") or [], key=lambda row: str(row["DomainName"]))
         return {
             "arn": self.id_of(item),
             "domainName": item.get("DomainName", ""),
-            "domainValidationOptions": [
-                _record(row) for row in item.get("DomainValidationOptions") or [] if row.get("ResourceRecord")
-            ],
+            # In order of the names, so that a reference to one of them keeps its meaning.
+            "domainValidationOptions": [_record(row) for row in rows if row.get("ResourceRecord")],
             "keyAlgorithm": item.get("KeyAlgorithm", "").replace("-", "_"),
             "notAfter": _time(item.get("NotAfter")),
             "notBefore": _time(item.get("NotBefore")),
