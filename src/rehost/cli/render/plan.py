@@ -192,7 +192,9 @@ def _told(value: Value) -> str:
         return "…"
     if isinstance(value, list):
         items = [item.get("value") if isinstance(item, dict) else item for item in value]
-        return ", ".join(map(_told, items)) if None not in items else f"{len(items)} entries"
+        if None not in items:
+            return ", ".join(map(_told, items))
+        return f"{len(items)} {'entry' if len(items) == 1 else 'entries'}"
     return _short(value)
 
 
