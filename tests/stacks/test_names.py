@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from clouds import cloud
+from clouds import Cloud, cloud
 from test_random_stacks import deployed, destroyed, told
 
 from rehost.providers.registry import adapter
@@ -116,3 +116,28 @@ def test_an_id_becomes_a_number_once_it_is_known() -> None:
     assert [found.urn for found in references(dict(inputs))] == [ref.urn]
     assert resolve(dict(inputs), lambda _: "4711") == {"serverId": 4711, "volumeId": 12}
     assert is_unknown(resolve(dict(inputs), lambda _: UNKNOWN))
+
+
+def _addresses(here: Cloud, folder: Path, data: dict[str, Any]) -> list[str]:
+    state = here.deployment(folder, data).status()[0]
+    servers = [found for found in state.resources.values() if found.type.endswith(":Server")]
+    return sorted(found.outputs["networks"][0]["ip"].rpartition(".")[0] for found in servers)
+
+
+def test_a_server_of_hetzner_is_in_its_subnet(tmp_path: Path) -> None:
+    def placed(subnet: str | None, *, public: bool = True) -> dict[str, Any]:
+        rows = {name: {"cidr": f"10.8.{n}.0/24", "zone": 1} for n, name in enumerate(("front", "back"), 1)}
+        server = SERVER | {"count": 2, "public": public} | ({"subnet": subnet} if subnet else {})
+        network = {"cidr": "10.8.0.0/16", "subnets": rows}
+        return stack("hetzner", network=network, servers={"app": server})
+
+    with cloud("hetzner") as here:
+        for subnet, expected in (("front", "10.8.1"), ("back", "10.8.2"), (None, "10.8.2"), ("front", "10.8.1")):
+            plan = deployed(here, tmp_path, placed(subnet))
+            assert "replace" not in {step.action.value for step in plan.changing}, told(plan)
+            assert _addresses(here, tmp_path, placed(subnet)) == [expected] * 2
+            assert here.deployment(tmp_path, placed(subnet)).plan().empty
+        destroyed(here, tmp_path, placed("front"))
+    path = tmp_path / "private.yaml"
+    path.write_text(json.dumps(placed("front", public=False)))
+    assert "subnet" in {finding.code for finding in validate(load([path], environment={}), adapter)}

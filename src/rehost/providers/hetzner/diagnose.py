@@ -138,6 +138,15 @@ def _network(network: Network) -> Iterator[Diagnostic]:
 
 def _server(stack: Stack, name: str, server: Server) -> Iterator[Diagnostic]:
     path: PathKey = ("servers", name)
+    if server.subnet in stack.subnets() and not server.public and len(stack.subnets()) > 1:
+        yield Diagnostic(
+            "subnet",
+            f"the servers may get their addresses in another subnet than {server.subnet}",
+            "Hetzner makes a server without a public address in a network, not in one of its subnets",
+            "set public: true, or keep to one subnet",
+            (*path, "subnet"),
+            severity=Severity.WARNING,
+        )
     longest = f"{stack.stack}-{name}-{max(server.count, 1)}"
     if len(longest) > _HOST_NAME:
         why = f"{longest} has {len(longest)} characters, a host name at most {_HOST_NAME}"

@@ -23,8 +23,9 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
         component = f"servers.{name}"
         reason = "disks of servers are not encrypted by the provider"
         yield Finding(component, Fit.LOST, reason, "encrypt what needs it on the server")
-        if server.subnet and len(stack.subnets()) > 1:
-            yield Finding(component, Fit.SUBSTITUTED, "servers take an address in any subnet of the network")
+        if server.subnet and not server.public and len(stack.subnets()) > 1:
+            reason = "servers without a public address take one in any subnet of the network"
+            yield Finding(component, Fit.SUBSTITUTED, reason)
         if not server.public:
             reason = "a server without a public address has no way out to the Internet"
             yield Finding(component, Fit.OPERATOR, reason, "let it fetch what it needs through another server")

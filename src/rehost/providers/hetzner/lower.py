@@ -183,7 +183,7 @@ class HetznerLowering:
                 "sshKeys": [self.ref(t.KEY, name) for name in server.ssh_keys] or None,
                 "publicNets": [self._public_net(server, member)],
                 "placementGroupId": self._group_of(group, position) if server.placement else None,
-                "networks": [{"networkId": self.ref(t.NETWORK, "main")}],
+                "networks": [self._private_net(server)],
                 "firewallIds": [self.ref(t.FIREWALL, name) for name in attached] if server.public else None,
                 "ignoreRemoteFirewallIds": True
                 if server.public and len(attached) < len(server.firewalls)
@@ -204,6 +204,13 @@ class HetznerLowering:
         public = self._stack.servers[member.rpartition("-")[0]].public
         address = self.ref(t.SERVER, member, "ipv4Address" if public else "networks[0].ip")
         return {"serverId": self.ref(t.SERVER, member), "connection": {"address": address}}
+
+    def _private_net(self, server: Server) -> dict[str, Value]:
+        """The network, and the subnet where one is asked for: only a server with another interface can be put into
+        it, since the call that makes a server takes networks alone."""
+        net: dict[str, Value] = {"networkId": self.ref(t.NETWORK, "main")}
+        chosen = server.subnet if server.public and len(self._subnets) > 1 else None
+        return net | ({"subnetId": self.ref(t.SUBNET, chosen)} if chosen else {})
 
     def _public_net(self, server: Server, member: str) -> dict[str, Value]:
         net: dict[str, Value] = {"ipv4Enabled": server.public, "ipv6Enabled": server.public}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from rehost.providers.hetzner.kinds.common import CloudKind
@@ -41,6 +42,7 @@ class Server(CloudKind):
                     "ip": net["ip"],
                     "macAddress": net.get("mac_address", ""),
                     "aliasIps": list(net.get("alias_ips") or []),
+                    **({"subnetId": net["subnet"]} if net.get("subnet") else {}),
                 }
                 for net in record["private_net"]
             ],
@@ -52,7 +54,13 @@ class Server(CloudKind):
         }
 
     def live(self, asked: Mapping[str, Value], record: Mapping[str, Any]) -> Live:
-        live = super().live(asked, record)
+        # The API does not say which subnet an address is from: the one asked for, if it is in there.
+        subnets = {str(net["networkId"]): str(net.get("subnetId") or "") for net in asked.get("networks") or []}
+        private = []
+        for net in record["private_net"]:
+            subnet = subnets.get(str(net["network"]), "")
+            private.append({**net, "subnet": subnet if subnet and _within(net["ip"], subnet) else ""})
+        live = super().live(asked, {**record, "private_net": private})
         if not asked.get("ignoreRemoteFirewallIds"):
             return live
         # Firewalls that are put before the server by an attachment are not the server's own.
@@ -69,7 +77,7 @@ class Server(CloudKind):
             "location": inputs["location"],
             "ssh_keys": [int(key) for key in inputs.get("sshKeys") or []],
             "user_data": inputs.get("userData") or None,
-            "networks": [int(net["networkId"]) for net in inputs.get("networks") or []],
+            "networks": [int(net["networkId"]) for net in inputs.get("networks") or [] if not net.get("subnetId")],
             "firewalls": [{"firewall": int(id_)} for id_ in inputs.get("firewallIds") or []],
             "public_net": {
                 "enable_ipv4": nets.get("ipv4Enabled", True),
@@ -79,6 +87,13 @@ class Server(CloudKind):
             **({"placement_group": int(inputs["placementGroupId"])} if inputs.get("placementGroupId") else {}),
             "start_after_create": True,
         }
+
+    def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        made = super().create(call, inputs)
+        if not any(net.get("subnetId") for net in inputs.get("networks") or []):
+            return made
+        self._join(call, made.id, inputs)
+        return self.one(made.id, inputs)
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         resized = known.inputs.get("serverType") != inputs.get("serverType")
@@ -104,12 +119,24 @@ class Server(CloudKind):
         ):
             for id_ in sorted(ids):
                 self.api.done(call, self.api.call("POST", f"/firewalls/{id_}/actions/{command}", {key: row}))
-        joined = {str(net["networkId"]) for net in known.inputs.get("networks") or []}
-        wanted = {str(net["networkId"]) for net in inputs.get("networks") or []}
-        for id_ in sorted(joined - wanted):
-            self.act(call, known.id, "detach_from_network", {"network": int(id_)})
-        for id_ in sorted(wanted - joined):
-            self.act(call, known.id, "attach_to_network", {"network": int(id_)})
+        if known.inputs.get("networks") != inputs.get("networks"):
+            self._join(call, known.id, inputs)
+
+    def _join(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> None:
+        """Put a server into the networks, and in the subnets, that it should be in, and out of others."""
+        rows = self.api.call("GET", f"/servers/{id_}")["server"]["private_net"]
+        present = {str(net["network"]): str(net["ip"]) for net in rows}
+        wanted = {str(n["networkId"]): str(n.get("subnetId") or "") for n in inputs.get("networks") or []}
+        for network, address in sorted(present.items()):
+            subnet = wanted.get(network)
+            if subnet is None or (subnet and not _within(address, subnet)):
+                self.act(call, id_, "detach_from_network", {"network": int(network)})
+                del present[network]
+        for network in sorted(wanted.keys() - present.keys()):
+            body: dict[str, Any] = {"network": int(network)}
+            if wanted[network]:
+                body["ip_range"] = _range(wanted[network])
+            self.act(call, id_, "attach_to_network", body)
 
     @staticmethod
     def _address(inputs: Mapping[str, Value]) -> str:
@@ -144,3 +171,12 @@ class Server(CloudKind):
             self.act(call, id_, "remove_from_placement_group")
         if wanted:
             self.act(call, id_, "add_to_placement_group", {"placement_group": int(wanted)})
+
+
+def _range(subnet: str) -> str:
+    """The address range in a subnet's id (`42-10.0.1.0/24`)."""
+    return subnet.partition("-")[2]
+
+
+def _within(address: str, subnet: str) -> bool:
+    return ip_address(address) in ip_network(_range(subnet))
