@@ -157,7 +157,7 @@ def test_a_service_that_is_taken_out_is_removed_from_its_servers(world: World) -
 
 
 def test_a_load_balancer_before_a_service_stands_before_its_servers_at_its_port() -> None:
-    balancer = legalize(Stack.model_validate(PLAZA)).stack.load_balancers["edge"]
+    balancer = legalize(Stack.model_validate(PLAZA), frozenset()).stack.load_balancers["edge"]
     assert balancer.to == "servers.app"
     assert [listener.target_port for listener in balancer.listen] == [8080, 9000]
 

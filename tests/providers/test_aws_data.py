@@ -67,7 +67,7 @@ def with_servers(**main: Any) -> Stack:
 
 
 def graph(of: Stack) -> Graph:
-    legal, adapter = legalize(of), AwsAdapter()
+    legal, adapter = legalize(of, AwsAdapter().native), AwsAdapter()
     facts: dict[str, Any] = {"network.zones": ["eu-central-1a", "eu-central-1b"], "servers.app.image": "ami-1"}
     for need in adapter.needs(legal.stack, legal.stack.targets["aws"]):
         offers = adapter.offers(need, legal.stack.targets["aws"])

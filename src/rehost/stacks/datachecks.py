@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
+from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
+from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.load import Loaded
 from rehost.stacks.model import Cache, Database, Stack
 from rehost.stacks.ports import Adapter
+from rehost.stacks.substitutes import SUBSTITUTED, group_for
 
 
 def check_data(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
@@ -40,16 +42,34 @@ def check_data(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
 
 
 def check_native(stack: Stack, adapter: Adapter) -> Iterator[Diagnostic]:
-    """Findings about databases and caches that a target has not."""
+    """Findings about databases and caches that a target has not, or has not at once."""
     kinds: list[tuple[str, str, str]] = [("databases", n, d.engine) for n, d in stack.databases.items()]
     kinds += [("caches", n, c.engine) for n, c in stack.caches.items()]
     for family, name, engine in kinds:
-        if f"{family}.{engine}" not in adapter.native:
-            word = f"{engine} {'databases' if family == 'databases' else 'caches'}"
+        kind, path = f"{family}.{engine}", (family, name, "engine")
+        if kind in adapter.native:
+            continue
+        word = f"{engine} {family}"
+        if kind not in SUBSTITUTED:
+            why = "this version puts PostgreSQL, Valkey and Redis on servers of their own, and nothing else"
+            fix = "run it as a service on servers with a volume, or choose another target"
+            yield Diagnostic(family, f"{adapter.title} has no {word} of its own", why, fix, path)
+            continue
+        group = group_for(f"{family}.{name}")
+        if len(group) > 32 - len("-backup") or any(
+            known in part
+            for known in (group, f"{group}-backup")
+            for part in (stack.servers, stack.firewalls, stack.volumes, stack.services)
+        ):
+            why = f"{adapter.title} has no {word} of its own: a server {group} stands in its place"
+            fix = f"rename {name}" if len(group) > 25 else f"rename {name}, or what is called {group} already"
+            yield Diagnostic("reserved-name", f"{group} can't be the name of a server", why, fix, path[:2])
+        elif TOKEN not in adapter.kinds():
             yield Diagnostic(
-                family,
-                f"{adapter.title} has no {word} of its own",
-                "this version does not put one on a server in its place",
-                "run it as a service on servers with a volume, or choose another target",
-                (family, name, "engine"),
+                "services",
+                f"{family}.{name} is planned and not started at {adapter.title}",
+                f"a server {group} stands in its place, and this version runs services in memory only",
+                f"start {engine} on {group}-1 yourself; deploy says when, and leaves with 6",
+                path[:2],
+                severity=Severity.WARNING,
             )

@@ -69,7 +69,7 @@ class Deployment:
     @cached_property
     def legal(self) -> Legal:
         """The stack as the target can take it."""
-        return legalize(self.stack)
+        return legalize(self.stack, self.adapter.native)
 
     @property
     def _limit(self) -> int:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from rehost.stacks import substitutes
+from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.model import LoadBalancer, Secret, Stack
+from rehost.stacks.substitutes import SUBSTITUTED
 
 _PASSWORD_BYTES = 24
 """Of a drawn password: 32 characters of base64, which every engine takes and no URL needs to escape."""
@@ -19,39 +23,92 @@ _PASSWORD_BYTES = 24
 class Legal:
     """A stack that a target can take, and what references to derived values stand for.
 
-    `texts` has for an address (`databases.main.url`) a text, which may refer to others in turn.
+    `texts` has for an address (`databases.main.url`) a text, which may refer to others in turn. `origins` has for
+    a component that stands in another's place (`servers`, `db-main`) that other one.
     """
 
     stack: Stack
     texts: Mapping[str, str]
+    origins: Mapping[PathKey, PathKey]
 
 
-def legalize(stack: Stack) -> Legal:
+def legalize(stack: Stack, native: frozenset[str]) -> Legal:
     """Load balancers in front of services are put before their servers; passwords that nobody gave become secrets
-    of the stack, which move with it unchanged."""
-    balancers = {name: _pointed(stack, balancer) for name, balancer in stack.load_balancers.items()}
-    secrets = dict(stack.secrets)
-    texts: dict[str, str] = {}
-    for name, database in stack.databases.items():
-        address = f"databases.{name}"
-        password = database.password or _drawn(address, secrets)
-        where = f"${{{address}.host}}:{database.port}/{database.database}"
-        texts |= {
-            f"{address}.url": f"{database.scheme}://{database.owner}:{password}@{where}",
-            f"{address}.port": str(database.port),
-            f"{address}.name": database.database,
-            f"{address}.user": database.owner,
-            f"{address}.password": password,
+    of the stack, which move with it unchanged; databases and caches that are not `native` become servers with
+    units, as far as there is a substitute (others stay, and are refused)."""
+    made = _Made(stack, native)
+    made.databases()
+    made.caches()
+    return made.legal()
+
+
+class _Made:
+    def __init__(self, stack: Stack, native: frozenset[str]) -> None:
+        self._stack = stack
+        self._missing = SUBSTITUTED - native
+        self._texts: dict[str, str] = {}
+        self._origins: dict[PathKey, PathKey] = {}
+        self._new: dict[str, dict[str, Any]] = {
+            family: dict(getattr(stack, family))
+            for family in ("secrets", "servers", "firewalls", "volumes", "databases", "caches")
         }
-    for name, cache in stack.caches.items():
-        address = f"caches.{name}"
-        password = _drawn(address, secrets)
-        texts |= {
-            f"{address}.url": f"rediss://:{password}@${{{address}.host}}:{cache.port}/0",
-            f"{address}.port": str(cache.port),
-            f"{address}.password": password,
+        # Which servers a service is on without saying so may be told before others are added.
+        self._new["services"] = {
+            name: service.model_copy(update={"on": stack.group_of(name)})
+            for name, service in stack.services.items()
         }
-    return Legal(stack.model_copy(update={"load_balancers": balancers, "secrets": secrets}), texts)
+        self._new["load_balancers"] = {
+            name: _pointed(stack, balancer) for name, balancer in stack.load_balancers.items()
+        }
+
+    def legal(self) -> Legal:
+        """The result."""
+        return Legal(self._stack.model_copy(update=self._new), self._texts, self._origins)
+
+    def databases(self) -> None:
+        """Passwords, URLs and substitutes of databases."""
+        for name, wanted in self._stack.databases.items():
+            address = f"databases.{name}"
+            password = wanted.password or _drawn(address, self._new["secrets"])
+            where = f"${{{address}.host}}:{wanted.port}/{wanted.database}"
+            self._texts |= {
+                f"{address}.url": f"{wanted.scheme}://{wanted.owner}:{password}@{where}",
+                f"{address}.port": str(wanted.port),
+                f"{address}.name": wanted.database,
+                f"{address}.user": wanted.owner,
+                f"{address}.password": password,
+            }
+            if f"databases.{wanted.engine}" in self._missing:
+                self._put(address, substitutes.database(self._stack, name, wanted, password))
+
+    def caches(self) -> None:
+        """Passwords, URLs and substitutes of caches; only a provider's own speak TLS."""
+        for name, wanted in self._stack.caches.items():
+            address = f"caches.{name}"
+            password = _drawn(address, self._new["secrets"])
+            missing = f"caches.{wanted.engine}" in self._missing
+            scheme = "redis" if missing else "rediss"
+            self._texts |= {
+                f"{address}.url": f"{scheme}://:{password}@${{{address}.host}}:{wanted.port}/0",
+                f"{address}.port": str(wanted.port),
+                f"{address}.password": password,
+            }
+            if missing:
+                self._put(address, substitutes.cache(self._stack, name, wanted, password))
+
+    def _put(self, address: str, made: substitutes.Substitute) -> None:
+        family, _, name = address.partition(".")
+        parts: dict[str, dict[str, Any]] = {
+            "servers": {made.host: made.server},
+            "firewalls": {made.host: made.firewall},
+            "volumes": {made.host: made.volume} if made.volume else {},
+            "services": made.services,
+        }
+        for kind, items in parts.items():
+            self._new[kind] |= items
+            self._origins |= {(kind, item): (family, name) for item in items}
+        del self._new[family][name]
+        self._texts[f"{address}.host"] = f"${{servers.{made.host}.private_ip}}"
 
 
 def _drawn(address: str, secrets: dict[str, Secret]) -> str:

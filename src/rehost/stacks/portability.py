@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from types import MappingProxyType
 
+from rehost.stacks.fit import Finding as Finding
+from rehost.stacks.fit import Fit as Fit
 from rehost.stacks.graph import UNKNOWN, Value, references
 from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.legalize import legalize
@@ -15,38 +16,11 @@ from rehost.stacks.model import Stack, Target
 from rehost.stacks.model.base import Component
 from rehost.stacks.ports import Adapter
 from rehost.stacks.resolve import resolve_facts
+from rehost.stacks.substitutes import findings as of_substitutes
 
 HOLD_DATA = ("buckets", "databases", "volumes")
 """Families of components whose content has to travel."""
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
-
-
-class Fit(IntEnum):
-    """How a target realises something, the worst last."""
-
-    NATIVE = 0
-    """The target has just that."""
-    SUBSTITUTED = 1
-    """Something else does its work there."""
-    OPERATOR = 2
-    """It works after a step that only a person can take."""
-    LOST = 3
-    """It can't be had there."""
-
-    @property
-    def label(self) -> str:
-        """The word shown to people and in JSON."""
-        return {Fit.OPERATOR: "needs an operator"}.get(self, self.name.lower())
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing about one component at one target. `step` is what a person has to do, empty for nothing."""
-
-    component: str
-    fit: Fit
-    reason: str
-    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +110,7 @@ def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Targ
 
 def _fits(stack: Stack, adapter: Adapter, target: Target) -> Iterator[Finding]:
     yield from adapter.fits(stack, target)
+    yield from of_substitutes(stack, adapter.native)
     for name in () if TOKEN in adapter.kinds() else stack.services:
         reason = "this version makes the servers and does not start services on them"
         yield Finding(f"services.{name}", Fit.OPERATOR, reason, "start it on the servers yourself")
@@ -172,7 +147,7 @@ def cost(stack: Stack, adapter: Adapter, target: Target) -> Cost:
 
     Raises InvalidInput where nothing at the target meets a need.
     """
-    legal = legalize(stack)
+    legal = legalize(stack, adapter.native)
     stack = legal.stack
     resolution = resolve_facts(adapter, stack, target, {})
     secrets = dict.fromkeys(stack.secrets, UNKNOWN)

@@ -13,7 +13,7 @@ from rehost.stacks.datachecks import check_data, check_native
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.edgechecks import check_edge
 from rehost.stacks.errors import InvalidInput
-from rehost.stacks.legalize import legalize
+from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.load import Loaded
 from rehost.stacks.load.build import FUTURE
 from rehost.stacks.model import Rule, Stack, Target
@@ -34,7 +34,6 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
     if loaded.partial is not None:
         found += [replace(d, span=loaded.span(d.path)) for d in check_texts(loaded.partial, loaded)]
         found += [_placed(diagnostic, loaded) for diagnostic in _Checks(loaded.partial, loaded).all()]
-        legal = legalize(loaded.partial).stack
         for target in loaded.partial.targets.values():
             path: PathKey = ("targets", target.name, "provider")
             try:
@@ -42,11 +41,12 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
             except InvalidInput as error:
                 found.append(_placed(Diagnostic("provider", error.summary, error.why, error.fix, path), loaded))
                 continue
+            legal = legalize(loaded.partial, adapter.native)
             said = [
                 *_options(adapter, target),
-                *check_hosts(legal, adapter),
-                *check_native(legal, adapter),
-                *adapter.diagnose(legal, target),
+                *check_hosts(loaded.partial, adapter),
+                *check_native(loaded.partial, adapter),
+                *(_of_origin(d, legal) for d in adapter.diagnose(legal.stack, target)),
             ]
             found += [_at_target(d, loaded, target.name) for d in said if not _doubtful(d, loaded)]
     return sorted(dict.fromkeys(found), key=lambda d: (d.span.file, d.span.line, d.span.column))
@@ -75,6 +75,12 @@ def _doubtful(diagnostic: Diagnostic, loaded: Loaded) -> bool:
     """Whether a remark is about a component of which a part was left out: it may rest on a default."""
     about = loaded.address(diagnostic.path)[:2]
     return diagnostic.severity is not Severity.ERROR and any(path[:2] == about for path in loaded.left_out)
+
+
+def _of_origin(diagnostic: Diagnostic, legal: Legal) -> Diagnostic:
+    """A finding about what stands in a component's place is one about that component."""
+    origin = legal.origins.get(diagnostic.path[:2])
+    return replace(diagnostic, path=origin) if origin else diagnostic
 
 
 def _placed(diagnostic: Diagnostic, loaded: Loaded) -> Diagnostic:

@@ -69,7 +69,7 @@ class Database(Component):
     """Which database it is."""
     version: Version = Field(examples=["16"])
     """`16`, or as exactly as need be: `16.4`."""
-    size: Size = Size.model_validate({"memory": "2GiB"})
+    size: Size = Size.model_construct(cpu=1, memory=2 * 1024**3, disk=10 * 1024**3)
     """What its server needs at least; `disk` has no meaning here."""
     storage: Bytes = Field(20 * 1024**3, examples=["100GiB"])
     """Room for data, at least. It can grow later, never shrink."""
