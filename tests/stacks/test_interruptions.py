@@ -135,3 +135,19 @@ def test_ten_percent_of_calls_failing_ends_the_same(provider: str, tmp_path: Pat
             destroyed(here, folder, stack)
             here.trouble = Trouble()
             assert here.inventory() == nothing
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_fifth_of_all_calls_failing_is_too_little_to_give_up(provider: str, tmp_path: Path) -> None:
+    with cloud(provider) as here:
+        stack = loaded(plaza(provider), tmp_path)
+        for seed in range(2):
+            folder = tmp_path / str(seed)
+            folder.mkdir()
+            here.trouble = Trouble(before=0.06, after=0.08, fault=0.06, seed=seed)
+            deployed(here, folder, stack)
+            here.trouble = Trouble()
+            again = here.deployment(folder, stack).plan()
+            assert again.empty, told(again)
+            destroyed(here, folder, stack)
+            assert not here.inventory()

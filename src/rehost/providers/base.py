@@ -31,8 +31,8 @@ _SETS = (
 _INDEX = re.compile(r"\[\d+\]")
 
 Condition = Callable[[Change, Mapping[str, Value], Mapping[str, Value]], Change | None]
-"""Decides on one change with old and new inputs at hand: whether it replaces, what it interrupts, or (None) that
-it is no difference. Pure."""
+"""Decides on one change with the inputs at hand, old (with what the provider computed) and new: whether it
+replaces, what it interrupts, or (None) that it is no difference. Pure."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ class BaseAdapter:
         condition = self.conditions.get(token)
         # A state from elsewhere may hold ids as text.
         old_inputs, new_inputs = numbered(rules, old_inputs), numbered(rules, new_inputs)
+        computed = {k: v for k, v in old_outputs.items() if k not in rules.inputs} if condition else {}
+        before = {**computed, **old_inputs}
         changes: list[Change] = []
         for key in sorted(old_inputs.keys() | new_inputs.keys()):
             default = rules.defaults.get(key)
@@ -156,7 +158,7 @@ class BaseAdapter:
                 frozen=any(part in rules.frozen for part in _prefixes(path)),
             )
             if condition:
-                decided = condition(change, old_inputs, new_inputs)
+                decided = condition(change, before, new_inputs)
                 if decided is None:
                     continue
                 change = decided

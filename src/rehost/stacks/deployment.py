@@ -227,7 +227,7 @@ class Deployment:
             self.legal.stack,
             self.target,
             state.facts,
-            connection=self.connection if connected else None,
+            ask=self.look.offers if connected else None,
             upgrade=self.upgrade_facts,
         )
         graph = self._lower(state, resolution, self._secrets(state, draw=False))

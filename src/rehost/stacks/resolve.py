@@ -7,15 +7,16 @@ unknown without a connection.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import UNKNOWN, Value
 from rehost.stacks.model import Stack, Target
-from rehost.stacks.ports import Adapter, Candidate, Connection, Need
+from rehost.stacks.ports import Adapter, Candidate, Need
 from rehost.stacks.state import Fact
 
+Ask = Callable[[Need], Sequence[Candidate]]
 SHARED_OUT = "shared out"
 """The source of a choice from a pool: which one it is matters less than that it stays."""
 
@@ -40,10 +41,11 @@ def resolve_facts(
     target: Target,
     pinned: Mapping[str, Fact],
     *,
-    connection: Connection | None = None,
+    ask: Ask | None = None,
     upgrade: bool = False,
 ) -> Resolution:
-    """Facts for all needs of the stack. Raises InvalidInput where nothing at the target meets one."""
+    """Facts for all needs of the stack; `ask` answers what the live provider offers where its catalog does not
+    say. Raises InvalidInput where nothing at the target meets one."""
     kept: dict[str, Fact] = {}
     chosen: dict[str, Fact] = {}
     unknown: list[str] = []
@@ -61,7 +63,7 @@ def resolve_facts(
         old = pinned.get(need.key)
         question = (need.kind, repr(sorted(need.requirement.items(), key=str)))
         if question not in asked:
-            asked[question] = _offers(adapter, need, target, connection)
+            asked[question] = _offers(adapter, need, target, ask)
         offers = asked[question]
         if offers is None:
             unknown.append(need.key)
@@ -86,13 +88,13 @@ def resolve_facts(
 
 
 def _offers(
-    adapter: Adapter, need: Need, target: Target, connection: Connection | None
+    adapter: Adapter, need: Need, target: Target, ask: Ask | None
 ) -> tuple[Sequence[Candidate], str] | None:
     catalog = adapter.offers(need, target)
     if catalog is not None:
         return catalog, "catalog"
-    if connection is not None:
-        return connection.offers(need), "live"
+    if ask is not None:
+        return ask(need), "live"
     return None
 
 

@@ -36,13 +36,15 @@ def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
 
 
 def _server(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """A type of another architecture or with a smaller disk means another server; so do public nets that come or
-    go, other than a static address in place of a passing one."""
+    """A type of another architecture, or whose disk is smaller than the server's, means another server; so do
+    public nets that come or go, other than a static address in place of a passing one."""
     if change.path == "serverType":
         rows = {row["name"]: row for row in catalog.server_types()}
         before, after = rows.get(str(change.old)), rows.get(str(change.new))
         if before and after:
-            other = before["architecture"] != after["architecture"] or after["disk_gb"] < before["disk_gb"]
+            # The disk stays as it was made when a server grows, so that it can shrink again.
+            disk = old.get("primaryDiskSize") or before["disk_gb"]
+            other = before["architecture"] != after["architecture"] or after["disk_gb"] < disk
             return replace(change, replaces=other)
     switched = change.path.startswith("publicNets") and not change.path.endswith(".ipv4")
     return replace(change, replaces=True) if switched else change

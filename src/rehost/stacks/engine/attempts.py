@@ -39,6 +39,8 @@ class Attempts:
         grown = min(30.0, 0.5 * 2 ** min(self._count, 8))
         seconds = grown * (0.5 + self._jitter.random() / 2)
         seconds = max(seconds, self._call.clock.asked(error.retry_after))
+        # What the provider asks for is not the step's own time.
+        self._call.deadline += error.retry_after or 0.0
         if error.reason is Reason.THROTTLED:
             self._gate.close(seconds)
         step = self._step

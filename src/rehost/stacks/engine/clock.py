@@ -83,10 +83,11 @@ class Gate:
         with self._lock:
             self._until = max(self._until, self._clock.now() + seconds / self._clock.pace)
 
-    def wait(self, stop: threading.Event) -> None:
-        """Wait until calls may pass again or the run is being stopped."""
+    def wait(self, stop: threading.Event) -> float:
+        """Wait until calls may pass again or the run is being stopped; answers for how many seconds it did."""
+        began = self._clock.now()
         while True:
             with self._lock:
                 left = self._until - self._clock.now()
-            if left <= 0 or stop.wait(left):
-                return
+            if left <= 0 or self._clock.wait(stop, left * self._clock.pace):
+                return self._clock.now() - began

@@ -296,7 +296,7 @@ class Engine:
         unsure: ProviderError | None = None
         while True:
             try:
-                self._gate.wait(self.stop)
+                call.deadline += self._gate.wait(self.stop)
                 found = self._find_late(step, number, plain, call) if unsure else None
                 if found is None and (unsure is None or unsure.reason is not Reason.EXISTS):
                     live = self.connection.create(call, step.type, plain)
@@ -376,7 +376,7 @@ class Engine:
         repeated = False
         while True:
             try:
-                self._gate.wait(self.stop)
+                call.deadline += self._gate.wait(self.stop)
                 if repeated:
                     # Part of it may be done: the kind has to know what is left.
                     now = self._look.patiently(partial(self.connection.read, step.type, [known]))[0]
@@ -405,7 +405,7 @@ class Engine:
         attempts = Attempts(self._gate, self.emit, self.jitter, step, "delete", call)
         while True:
             try:
-                self._gate.wait(self.stop)
+                call.deadline += self._gate.wait(self.stop)
                 if step.component in self._purge and rules.holds_data and step.component.startswith("buckets."):
                     self.connection.objects(known.outputs).purge()
                 self.connection.delete(call, step.type, known)

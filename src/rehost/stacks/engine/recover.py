@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from rehost.stacks.engine.attempts import veiled
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import Interrupted, ProviderError, Reason, Refused
 from rehost.stacks.graph import reveal
-from rehost.stacks.ports import Adapter, Connection, Known, Live
+from rehost.stacks.ports import Adapter, Candidate, Connection, Known, Live, Need
 from rehost.stacks.state import Intent, ResourceState, Session, State
 
 T = TypeVar("T")
@@ -85,6 +85,10 @@ class Look:
             if found is not None or self.clock.time() >= until:
                 return found
             self._pause(rules.poll_s)
+
+    def offers(self, need: Need) -> Sequence[Candidate]:
+        """What the provider has that meets a need."""
+        return self.patiently(partial(self.connection.offers, need))
 
     def patiently(self, call: Callable[[], T]) -> T:
         """The answer of a read, repeated while its errors pass; gives up after some ten tries."""

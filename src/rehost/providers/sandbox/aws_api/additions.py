@@ -25,6 +25,7 @@ def complete(service: str) -> None:
     match service:
         case "ec2":
             _placement_groups()
+            _groups_of_servers()
         case "iam":
             _instance_profile_tags()
         case "acm":
@@ -37,6 +38,29 @@ def complete(service: str) -> None:
 
 def _put(owner: type, name: str, function: Callable[..., Any]) -> None:
     setattr(owner, name, function)
+
+
+def _groups_of_servers() -> None:
+    """The groups of a server are those of its first network interface, whichever of the two they are set at."""
+    from moto.ec2.models import EC2Backend
+
+    at_server = EC2Backend.modify_instance_security_groups
+    at_interface = EC2Backend.modify_network_interface_attribute
+
+    def server(self: Any, instance_id: str, new_group_id_list: list[str]) -> Any:
+        instance = at_server(self, instance_id, new_group_id_list)
+        if 0 in instance.nics:
+            instance.nics[0]._group_set = list(instance.security_groups)
+        return instance
+
+    def interface(self: Any, eni_id: str, group_ids: list[str], *rest: Any) -> None:
+        at_interface(self, eni_id, group_ids, *rest)
+        eni = self.get_network_interface(eni_id)
+        if group_ids and eni.instance is not None and eni.instance.nics.get(0) is eni:
+            eni.instance.security_groups = list(eni._group_set)
+
+    _put(EC2Backend, "modify_instance_security_groups", server)
+    _put(EC2Backend, "modify_network_interface_attribute", interface)
 
 
 def _placement_groups() -> None:
