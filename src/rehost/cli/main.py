@@ -23,6 +23,7 @@ SUMMARIES = {
     "init": "Write a stack file to start from.",
     "migrate": "Take a stack with its data from one target to another.",
     "plan": "Show what deploy would do at a target, and change nothing.",
+    "providers": "Show which providers there are, and what one of them has.",
     "sandbox": "Stand-ins for the providers on loopback.",
     "schema": "Print the JSON Schema of stack files, for completion and checks in editors.",
     "state": "Look at what a deployment owns, and repair it by hand.",
