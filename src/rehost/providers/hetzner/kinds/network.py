@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rehost.providers.hetzner.kinds.common import CloudKind, Part
+from rehost.stacks.errors import ProviderError
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -64,7 +65,11 @@ class NetworkSubnet(_InNetwork):
         return self.must(inputs)
 
     def delete(self, call: Call, known: Known) -> None:
-        self.undo(call, known, "delete_subnet", {"ip_range": known.inputs["ipRange"]})
+        try:
+            self.undo(call, known, "delete_subnet", {"ip_range": known.inputs["ipRange"]})
+        except ProviderError as error:
+            error.fix = error.fix or "servers with addresses in it have to go first: keep it, or replace them"
+            raise
 
 
 class NetworkRoute(_InNetwork):
