@@ -111,3 +111,15 @@ def test_changed_size_restarts_and_changed_image_replaces(tmp_path: Path) -> Non
     assert sum(s.action is Action.REPLACE for s in plan.changing) == 4
     assert deployment(tmp_path, cloud, servers=other).plan().empty
     assert len(cloud.inventory()) == len(plan.steps)
+
+
+def test_a_replacement_whose_answer_is_lost_is_not_taken_for_its_predecessor(tmp_path: Path) -> None:
+    cloud = MemoryCloud()
+    deployment(tmp_path, cloud).deploy()
+    cloud.faults = Faults(lost={"create memory:index/server:Server": 2})
+    other = {"app": {**PLAZA["servers"]["app"], "image": "debian-13"}}
+    _, outcome = deployment(tmp_path, cloud, servers=other).deploy()
+    assert outcome.word == "done", outcome.failed
+    servers = [record["inputs"]["image"] for record in cloud.inventory() if record["token"].endswith(":Server")]
+    assert servers == ["debian-13"] * 2
+    assert deployment(tmp_path, cloud, servers=other).plan().empty

@@ -508,6 +508,7 @@ def _buckets(cloud: Cloud) -> dict[str, list[Any]]:
 _KINDS = ("placement_groups", "networks", "firewalls", "ssh_keys", "servers", "volumes", "zones", "primary_ips")
 _KINDS += ("load_balancers", "certificates", "floating_ips")
 _PASSING = {"id", "created", "linux_device", "name_servers", "dns_ptr", "ip", "mac_address", "metadata", "iso"}
+_PASSING |= {"certificate", "fingerprint", "not_valid_before", "not_valid_after"}
 _PASSING |= {"server_type", "image", "location", "rehost-id", "rehost-deployment", "blocked", "zone", "comment"}
 
 

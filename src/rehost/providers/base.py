@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import UNKNOWN, Number, Ref, Secret, Value, is_secret, is_unknown, reveal
@@ -397,6 +397,13 @@ class Numbered:
         self.kind.delete(call, known)
 
 
+@runtime_checkable
+class Marking(Protocol):
+    """What a kind offers whose predecessors live on beside their successors: all resources with one mark."""
+
+    def marked(self, inputs: Mapping[str, Value]) -> Iterable[Live]: ...
+
+
 class KindDispatch:
     """The resource functions of a connection, handed to the kind of the token. Units without a kind are left to
     people."""
@@ -427,9 +434,14 @@ class KindDispatch:
                 why="an import takes the id that the official provider documents for it",
             ) from error
 
-    def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
-        """The resource that an earlier create with these inputs made."""
-        return self.kind(token).find(inputs)
+    def find(self, token: str, inputs: Mapping[str, Value], besides: frozenset[str] = frozenset()) -> Live | None:
+        """The resource that an earlier create with these inputs made, other than its predecessors."""
+        kind = self.kind(token)
+        found = kind.find(inputs)
+        if found is None or found.id not in besides:
+            return found
+        others = kind.marked(inputs) if isinstance(kind, Marking) else ()
+        return next((live for live in others if live.id not in besides), None)
 
     def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Change the resource in place; what is not asked for any more goes back to its default."""

@@ -220,8 +220,9 @@ class Connection(Protocol):
         of pages, not of resources, wherever the API can list. What is read by an import id alone comes with all
         inputs that describe it."""
 
-    def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
-        """The resource that an earlier create with these inputs made, by the kind's identity."""
+    def find(self, token: str, inputs: Mapping[str, Value], besides: frozenset[str] = frozenset()) -> Live | None:
+        """The resource that an earlier create with these inputs made, by the kind's identity. `besides` are ids of
+        predecessors, which carry the same mark while they are being replaced."""
 
     def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Change the resource in place to the new inputs."""

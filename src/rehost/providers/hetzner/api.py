@@ -22,6 +22,10 @@ _REASONS = {
     "conflict": Reason.BUSY,
     "locked": Reason.BUSY,
     "resource_in_use": Reason.BUSY,
+    # The server that has the address lets go of it in a step of its own.
+    "primary_ip_assigned": Reason.BUSY,
+    "primary_ip_already_assigned": Reason.BUSY,
+    "must_be_unassigned": Reason.BUSY,
     "not_found": Reason.NOT_FOUND,
     "uniqueness_error": Reason.EXISTS,
     "server_already_attached": Reason.EXISTS,

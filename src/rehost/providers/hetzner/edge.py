@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.providers.hetzner import tokens as t
-from rehost.stacks.graph import Resource, Value
+from rehost.stacks.graph import UNKNOWN, Resource, Value, is_unknown, reveal
 from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 
 if TYPE_CHECKING:
@@ -88,16 +90,27 @@ def certificate(make: HetznerLowering, name: str, wanted: Certificate) -> Iterat
     """A certificate that is uploaded, or that Hetzner has issued for names in its own DNS."""
     component = f"certificates.{name}"
     if wanted.issuer == "upload":
+        chain = make.lowering.text(wanted.certificate or "", make.export)
         inputs = {
-            "certificate": make.lowering.text(wanted.certificate or "", make.export),
+            "name": _renewed(make.lowering.physical(name), reveal(chain)),
+            "certificate": chain,
             "privateKey": make.lowering.text(wanted.private_key or "", make.export),
         }
         yield make.labelled(t.UPLOADED, name, component, inputs, override=wanted.override)
         return
     zones = {make.lowering.stack.zone_of(domain.removeprefix("*.")) for domain in wanted.domains}
     after = tuple(make.lowering.urn(t.ZONE, zone) for zone in sorted(zone for zone in zones if zone))
-    managed = {"domainNames": list(wanted.domains)}
+    domains = list(wanted.domains)
+    managed = {"name": _renewed(make.lowering.physical(name), domains), "domainNames": domains}
     yield make.labelled(t.MANAGED, name, component, managed, override=wanted.override, after=after)
+
+
+def _renewed(name: str, content: Value) -> Value:
+    """A name with a suffix of the content: a certificate that is in use stays until its successor is there, and
+    names are unique in a project."""
+    if is_unknown(content):
+        return UNKNOWN
+    return f"{name}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
 
 
 def static_address(make: HetznerLowering, name: str, address: StaticAddress) -> Iterator[Resource]:

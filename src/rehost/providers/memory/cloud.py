@@ -29,6 +29,8 @@ class Faults:
     latency: float = 0.0
     latencies: Mapping[str, float] = field(default_factory=dict)
     """Seconds by `operation token`; wins over `latency`."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """How many answers are lost after the effect, by `operation token`; counts down."""
     refusals: dict[str, int] = field(default_factory=dict)
     """How many calls are refused for good, by `operation token`; counts down."""
     stale: float = 0.0
@@ -94,6 +96,15 @@ class MemoryCloud:
                     ):
                         return copy.deepcopy(record)
         return None
+
+    def marked(self, token: str, mark: str | None) -> list[dict[str, Any]]:
+        """All records with a rehost-id tag."""
+        with self._call("find", token), self._lock:
+            seen = [record for id_ in list(self._records) if (record := self._seen(id_)) is not None]
+            ours = [
+                r for r in seen if r["token"] == token and r["inputs"].get("tags", {}).get("rehost-id") == mark
+            ]
+            return copy.deepcopy(ours)
 
     def update(self, token: str, id_: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Change a record. Raises ProviderError NOT_FOUND."""
@@ -173,14 +184,15 @@ class MemoryCloud:
                 retry_after=faults.retry_after,
             )
         with self._lock:
-            refused = faults.refusals.get(key, 0) > 0
-            if refused:
-                faults.refusals[key] -= 1
+            refused, lost = faults.refusals.get(key, 0) > 0, faults.lost.get(key, 0) > 0
+            for counts, hit in ((faults.refusals, refused), (faults.lost, lost)):
+                if hit:
+                    counts[key] -= 1
         if refused:
             raise ProviderError("this can't be done", reason=Reason.INVALID, code="invalid_input", status=422)
         if rolls[1] < faults.before:
             raise ProviderError("no answer", reason=Reason.UNCERTAIN, code="timeout")
-        return _FaultyCall(rolls[2] < faults.after)
+        return _FaultyCall(lost or rolls[2] < faults.after)
 
 
 class _FaultyCall:

@@ -41,6 +41,11 @@ class MemoryKind:
         record = self._cloud.find(self._token, (inputs.get("tags") or {}).get("rehost-id"), inputs.get("name"))
         return None if record is None else self._live(inputs, record)
 
+    def marked(self, inputs: Mapping[str, Value]) -> list[Live]:
+        """All records with our mark."""
+        records = self._cloud.marked(self._token, (inputs.get("tags") or {}).get("rehost-id"))
+        return [self._live(inputs, record) for record in records]
+
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Change a record."""
         del call

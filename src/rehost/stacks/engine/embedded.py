@@ -343,7 +343,8 @@ class Engine:
             if id_:
                 found = look.patiently(partial(self.connection.read, step.type, known))[0]
             else:
-                found = look.patiently(partial(self.connection.find, step.type, inputs))
+                besides = self.session.state.predecessors(step.urn)
+                found = look.patiently(partial(self.connection.find, step.type, inputs, besides))
             if found is not None or self.clock.now() >= until:
                 return found
             call.pause(min(rules.poll_s, max(0.05, (until - self.clock.now()) * self.clock.pace)))

@@ -71,8 +71,9 @@ class Look:
                 self._pause(rules.poll_s)
         return seen
 
-    def find(self, intent: Intent) -> Live | None:
-        """What an interrupted create made, looked for until it would have to be visible."""
+    def find(self, intent: Intent, besides: frozenset[str]) -> Live | None:
+        """What an interrupted create made, other than its predecessors, looked for until it would have to be
+        visible."""
         rules = self.adapter.rules(intent.type)
         inputs = reveal(intent.inputs)
         until = intent.time + rules.visible_s / self.clock.pace
@@ -81,7 +82,7 @@ class Look:
                 known = [Known(intent.urn, intent.id, inputs, {})]
                 found = self.patiently(partial(self.connection.read, intent.type, known))[0]
             else:
-                found = self.patiently(partial(self.connection.find, intent.type, inputs))
+                found = self.patiently(partial(self.connection.find, intent.type, inputs, besides))
             if found is not None or self.clock.time() >= until:
                 return found
             self._pause(rules.poll_s)
@@ -117,7 +118,8 @@ def settle(look: Look, session: Session) -> list[str]:
     number = max(session.state.pending, default=0)
     told: list[str] = []
     with ThreadPoolExecutor(max(1, min(look.parallel, len(creates) or 1))) as pool:
-        for intent, found in zip(creates, pool.map(look.find, creates), strict=True):
+        older = [session.state.predecessors(intent.urn) for intent in creates]
+        for intent, found in zip(creates, pool.map(look.find, creates, older), strict=True):
             if found is None:
                 session.append({"kind": "abandoned", "n": intent.n}, wait=False)
                 continue
@@ -153,7 +155,7 @@ def found_creates(look: Look, state: State) -> dict[str, Live]:
     found: dict[str, Live] = {}
     for intent in state.pending.values():
         if intent.action == "create":
-            live = look.find(intent)
+            live = look.find(intent, state.predecessors(intent.urn))
             if live is not None:
                 found[intent.urn] = live
     return found

@@ -89,6 +89,10 @@ class State:
         but the kind has not said that it is done with them."""
         return frozenset(intent.urn for intent in self.pending.values() if intent.action == "update")
 
+    def predecessors(self, urn: str) -> frozenset[str]:
+        """Ids of what a resource replaces and what is still there."""
+        return frozenset(old.id for old in self.replaced.values() if old.urn == urn)
+
     @property
     def holds_anything(self) -> bool:
         """Whether anything at the provider may belong to this deployment."""

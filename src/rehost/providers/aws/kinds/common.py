@@ -180,10 +180,13 @@ class AwsKind:
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         """What carries our mark."""
+        return next(iter(self.marked(inputs)), None)
+
+    def marked(self, inputs: Mapping[str, Value]) -> Iterator[Live]:
+        """All that carries our mark."""
         for item in self.twins(inputs):
             if not self.rules.tags or self.tags(item).get("rehost-id", "") == mark(inputs):
-                return self.live(inputs, item)
-        return None
+                yield self.live(inputs, item)
 
     def settled(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> Live:
         """The resource after a change, waited for while reads lag behind."""

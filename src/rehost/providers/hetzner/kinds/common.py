@@ -45,6 +45,11 @@ class CloudKind:
         records = {str(record["id"]): record for record in self.api.all(self.plural)}
         return [self.live(item.inputs, records[item.id]) if item.id in records else None for item in known]
 
+    def marked(self, inputs: Mapping[str, Value]) -> list[Live]:
+        """All that carries our mark."""
+        rows = self.api.all(self.plural, label_selector=f"rehost-id={mark(inputs)}")
+        return [self.live(inputs, row) for row in rows]
+
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         rows = self.api.all(self.plural, label_selector=f"rehost-id={mark(inputs)}")
         if not rows:
