@@ -29,7 +29,7 @@ def load_balancer(make: HetznerLowering, name: str, balancer: LoadBalancer) -> I
         "networkId": make.ref(t.NETWORK, "main"),
         "enablePublicInterface": not balancer.internal,
     }
-    subnets = tuple(make.lowering.urn(t.SUBNET, subnet) for subnet in make.lowering.stack.subnets())
+    subnets = tuple(make.lowering.urn(t.SUBNET, subnet) for subnet in make.subnets)
     yield make.plain(t.BALANCER_NETWORK, name, component, join, after=subnets)
     joined = (make.lowering.urn(t.BALANCER_NETWORK, name),)
     for member in make.lowering.stack.servers_at(balancer.to):

@@ -25,7 +25,7 @@ class HetznerLowering:
         self.lowering = lowering
         self._stack = lowering.stack
         self._network = self._stack.network or (Network() if self._stack.servers else None)
-        self._subnets = self._network.layout() if self._network else {}
+        self.subnets = self._network.layout() if self._network else {}
 
     def all(self) -> Iterator[Resource]:
         """Every resource of the stack, behind the anchor that says whose project it is."""
@@ -98,7 +98,7 @@ class HetznerLowering:
         inputs = {"ipRange": str(network.cidr)}
         yield self.labelled(t.NETWORK, "main", "network", inputs, override=network.override)
         zone = catalog.locations()[self.lowering.target.region]["network_zone"]
-        for name, subnet in self._subnets.items():
+        for name, subnet in self.subnets.items():
             part = {
                 "networkId": self.ref(t.NETWORK, "main"),
                 "type": "cloud",
@@ -167,7 +167,7 @@ class HetznerLowering:
         return [Join((self.ref(t.SERVER, member, "ipv4Address"), "/32")) for member in server.members(group)]
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
-        after = tuple(self.lowering.urn(t.SUBNET, name) for name in self._subnets)
+        after = tuple(self.lowering.urn(t.SUBNET, name) for name in self.subnets)
         attached = [
             name
             for name in server.firewalls
@@ -209,7 +209,7 @@ class HetznerLowering:
         """The network, and the subnet where one is asked for: only a server with another interface can be put into
         it, since the call that makes a server takes networks alone."""
         net: dict[str, Value] = {"networkId": self.ref(t.NETWORK, "main")}
-        chosen = server.subnet if server.public and len(self._subnets) > 1 else None
+        chosen = server.subnet if server.public and len(self.subnets) > 1 else None
         return net | ({"subnetId": self.ref(t.SUBNET, chosen)} if chosen else {})
 
     def _public_net(self, server: Server, member: str) -> dict[str, Value]:
