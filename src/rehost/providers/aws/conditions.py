@@ -48,7 +48,8 @@ def _load_balancer(change: Change, old: Mapping[str, Value], new: Mapping[str, V
     before, after = old.get(name) or [], new.get(name) or []
     if name == "securityGroups" and bool(before) != bool(after):
         return replace(change, replaces=True)
-    if name in ("subnets", "subnetMappings") and not is_unknown(after) and any(row not in after for row in before):
+    # A subnet that stays is known; what is unknown yet is another one.
+    if name in ("subnets", "subnetMappings") and isinstance(after, list) and any(row not in after for row in before):
         return replace(change, replaces=True)
     return change
 
