@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from typing import Any
 
 import boto3
 from hcloud import Client
+
+from rehost.providers.sandbox.realism import STALE_SECONDS
 
 PROVIDERS = ("aws", "hetzner")
 STACK = """\
@@ -156,9 +159,26 @@ class Sandbox:
         rows = _amazon(self) if provider == "aws" else _hetzner(self)
         return sorted([*rows, *_buckets(self.client("s3", provider))], key=str)
 
+    def at_rest(self, provider: str) -> Inventory:
+        """What is there once no read can be stale any more: when it has not changed for as long as one may be."""
+        found, since = self.inventory(provider), time.monotonic()
+
+        def unchanged() -> bool:
+            nonlocal found, since
+            if (now := self.inventory(provider)) != found:
+                found, since = now, time.monotonic()
+            return time.monotonic() - since > 2 * STALE_SECONDS
+
+        assert until(unchanged), f"{provider} does not come to rest"
+        return found
+
     def settled(self, provider: str, expected: Inventory) -> None:
         """Insist on what is there, as soon as stale reads can have passed."""
-        assert until(lambda: self.inventory(provider) == expected, 5) or self.inventory(provider) == expected
+        if until(lambda: self.inventory(provider) == expected, 5):
+            return
+        found = Counter(map(str, self.inventory(provider)))
+        wanted = Counter(map(str, expected))
+        assert found == wanted, f"too many: {list(found - wanted)}, missing: {list(wanted - found)}"
 
 
 def until(true: Callable[[], Any], seconds: float = 60) -> Any:

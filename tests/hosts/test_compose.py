@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,7 @@ JSON = st.recursive(
 KEYS = ["image", "command", "environment", "ports", "volumes", "healthcheck", "restart", "deploy", "cpus", "user"]
 
 
+@hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
 def test_any_service_is_a_unit_or_an_answer(service: dict[str, Any]) -> None:
     try:

@@ -48,8 +48,9 @@ def _load_balancer(change: Change, old: Mapping[str, Value], new: Mapping[str, V
     before, after = old.get(name) or [], new.get(name) or []
     if name == "securityGroups" and bool(before) != bool(after):
         return replace(change, replaces=True)
-    # A subnet that stays is known; what is unknown yet is another one.
-    if name in ("subnets", "subnetMappings") and isinstance(after, list) and any(row not in after for row in before):
+    # A subnet that stays is known by now; what is unknown is another one.
+    listed = name in ("subnets", "subnetMappings") and isinstance(after, list)
+    if listed and any(row not in after for row in before):
         return replace(change, replaces=True)
     return change
 

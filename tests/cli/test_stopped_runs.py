@@ -47,7 +47,7 @@ def reference(here: Sandbox, provider: str) -> None:
     here.forget(provider)
     done(here, folder, *DEPLOY, provider)
     deploying = here.count(provider)
-    expected = here.inventory(provider)
+    expected = here.at_rest(provider)
     here.forget(provider)
     done(here, folder, *DESTROY, provider)
     here.total[provider] = deploying, here.count(provider)
@@ -213,7 +213,7 @@ def test_a_stopped_migration_goes_on(here: Sandbox, tmp_path: Path) -> None:
     pages = {f"{number:02}": b"page %d" % number for number in range(30)}
     for key, body in pages.items():
         s3.put_object(Bucket=bucket, Key=key, Body=body)
-    before = here.inventory("aws")
+    before = here.at_rest("aws")
     # Once while the target is being made, once while content is on its way.
     for part, call in (("hetzner", "POST *"), ("objects", "s3:PutObject")):
         here.forget("hetzner")
@@ -233,7 +233,7 @@ def test_a_stopped_migration_goes_on(here: Sandbox, tmp_path: Path) -> None:
     name = copy.list_buckets()["Buckets"][0]["Name"]
     rows = copy.list_objects_v2(Bucket=name)["Contents"]
     assert {row["Key"]: copy.get_object(Bucket=name, Key=row["Key"])["Body"].read() for row in rows} == pages
-    assert here.inventory("aws") == before
+    here.settled("aws", before)
     for provider in PROVIDERS:
         done(here, folder, *DESTROY, provider)
         here.settled(provider, [])
