@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,18 @@ def test_plan_without_state_or_credentials_shows_what_would_be_made(folder: Path
     assert plan["format_version"] == 1
     assert plan["counts"]["create"] == 3
     assert not (folder / ".rehost").exists()
+
+
+def test_the_deploy_that_a_plan_proposes_does_what_the_plan_shows(folder: Path) -> None:
+    (folder / "stack.yaml").rename(folder / "my stack.yaml")
+    asked = ("-f", "my stack.yaml", "--set", "servers.app.count=3", "--state", "else where")
+    plan = rehost("plan", "--on", "here", *asked, "--only", "servers.app", cwd=folder, COLUMNS="200")
+    [proposed] = [line.split("Next", 1)[1] for line in plan.stdout.splitlines() if line.startswith("Next ")]
+    program, *arguments = shlex.split(proposed)
+    assert program == "rehost"
+    run = rehost(*arguments, "--yes", "--format", "json", cwd=folder)
+    assert json.loads(run.stdout.splitlines()[-1])["counts"] == {"create": 3}, run.stderr
+    assert (folder / "else where" / "plaza" / "here.json").exists()
 
 
 def test_deploy_keeps_private_state_and_ends_its_events_with_a_summary(folder: Path) -> None:
