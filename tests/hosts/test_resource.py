@@ -44,8 +44,8 @@ class Connected(MemoryConnection, KindDispatch):
     def read(self, token: str, known: Sequence[Known]) -> Sequence[Live | None]:
         return self._of(token).read(known) if token == TOKEN else super().read(token, known)
 
-    def find(self, token: str, inputs: Mapping[str, Value]) -> Live | None:
-        return self._of(token).find(inputs) if token == TOKEN else super().find(token, inputs)
+    def find(self, token: str, inputs: Mapping[str, Value], besides: frozenset[str] = frozenset()) -> Live | None:
+        return self._of(token).find(inputs) if token == TOKEN else super().find(token, inputs, besides)
 
     def update(self, call: Call, token: str, known: Known, inputs: Mapping[str, Value]) -> Live:
         if token == TOKEN:
