@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from rehost.cli.exits import Exit
 
@@ -94,6 +96,20 @@ def wish_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def asked_again(command: str, *, without: Collection[str]) -> str:
+    """A command line to copy: a command with the options that the current one was given, but for some."""
+    context = click.get_current_context()
+    words = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in without or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value, option = context.params[name], parameter.opts[0]
+        for one in value if parameter.multiple else [value]:
+            words += [option] if one is True else [option, str(one)]
+    return f"{command} {shlex.join(words)}"
 
 
 def load_stack(files: tuple[Path, ...], sets: tuple[str, ...]) -> Loaded:

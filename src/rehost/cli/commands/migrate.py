@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rehost.cli.options import (
+    asked_again,
     environment_of,
     load_deployment,
     load_stack,
@@ -80,8 +81,7 @@ def command(
     move = Move(old, new, home(new, source), parallel or PARALLEL, Allowed(allow_foreign, allow_empty))
     try:
         if dry_run:
-            extra = "".join([" --sandbox" if sandbox else "", f" --state {state}" if state else ""])
-            _preview(move, format_, f"rehost migrate --from {source} --to {target}{extra}")
+            _preview(move, format_, asked_again("rehost migrate", without={"format_", "dry_run"}))
             return
         try:
             with watching(format_) as new.emit:

@@ -8,16 +8,21 @@ import sys
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from rehost.cli.exits import Exit
 from rehost.cli.options import (
+    asked_again,
     load_deployment,
     stack_options,
     target_options,
     wish_options,
     write_private,
 )
+
+_LOOKS = {"format_", "verbose", "no_refresh", "detailed_exitcode", "out"}
+"""Options that say how to look, not what is to be."""
+_SAVED = {"files", "sets", "state", "only", "replace", "delete_data", "upgrade_facts"}
+"""Options whose meaning a saved plan holds."""
 
 
 @click.command(help="Show what deploy would do at a target, and change nothing.")
@@ -67,7 +72,9 @@ def command(
         asked = {"wishes": wishes, "upgrade_facts": upgrade_facts, "sandbox": sandbox}
         text = to_text(plan, deployment.stack, plan_dict(plan), store=deployment.store.url, **asked)
         write_private(out, text)
-    then = _deploying(click.get_current_context(), out)
+    then = asked_again("rehost deploy", without=_LOOKS if out is None else _LOOKS | _SAVED)
+    if out is not None:
+        then += f" {shlex.quote(str(out))}"
     if format_ == "json":
         click.echo(json.dumps(plan_dict(plan), indent=2))
     elif format_ == "markdown":
@@ -78,21 +85,3 @@ def command(
         click.echo(f"saved in {out}; carry it out with `{then}`", err=True)
     if detailed_exitcode and not plan.empty:
         sys.exit(Exit.CHANGES)
-
-
-_OF_THE_PLAN = {"format_", "verbose", "no_refresh", "detailed_exitcode", "out"}
-"""Options that say how to look, not what is to be."""
-
-
-def _deploying(context: click.Context, out: Path | None) -> str:
-    """The command that carries out this plan: it asks for the same, or names the saved plan, which holds that."""
-    words = ["rehost", "deploy"]
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not given or name in _OF_THE_PLAN or (out and name not in ("target", "sandbox", "parallel")):
-            continue
-        value, option = context.params[name], parameter.opts[0]
-        for one in value if parameter.multiple else [value]:
-            words += [option] if one is True else [option, str(one)]
-    return shlex.join([*words, *([str(out)] if out else [])])
