@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rehost.stacks.errors import InvalidInput
-from rehost.stacks.graph import UNKNOWN, Graph, Join, Resource, Secret, Value, make_urn
-from rehost.stacks.model import Stack, Target
+from rehost.stacks.graph import UNKNOWN, Graph, Join, Ref, Resource, Secret, Value, make_urn
+from rehost.stacks.model import Network, Stack, Target
 from rehost.stacks.ports import Adapter
 
 REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
@@ -102,6 +102,31 @@ class Lowering:
         if address == "target.region":
             return self.target.region
         return export(address)
+
+
+class Components:
+    """What the lowerings of all providers have in common; each adds how its resources are marked."""
+
+    def __init__(self, lowering: Lowering) -> None:
+        self.lowering = lowering
+        self._stack = lowering.stack
+        self._network = self._stack.network or (Network() if self._stack.servers else None)
+
+    def ref(self, token: str, name: str, path: str = "id") -> Ref:
+        """Another resource's output."""
+        return Ref(self.lowering.urn(token, name), path)
+
+    def plain(
+        self,
+        token: str,
+        name: str,
+        component: str,
+        inputs: Mapping[str, Value],
+        *,
+        after: tuple[str, ...] = (),
+    ) -> Resource:
+        """A resource whose type has no marks."""
+        return self.lowering.resource(token, name, inputs, component=component, after=after)
 
 
 def lower(adapter: Adapter, lowering: Lowering) -> Graph:

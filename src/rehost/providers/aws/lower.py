@@ -12,20 +12,18 @@ from rehost.providers.aws import edge, managed
 from rehost.providers.aws import tokens as t
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
-from rehost.stacks.lower import Lowering, overridden
+from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
 from rehost.stacks.services import units
 
 _GIB = 1024**3
 
 
-class AwsLowering:
+class AwsLowering(Components):
     """One lowering of a stack; `all` yields its resources."""
 
     def __init__(self, lowering: Lowering) -> None:
-        self.lowering = lowering
-        self._stack = lowering.stack
-        self._network = self._stack.network or (Network() if self._stack.servers else None)
+        super().__init__(lowering)
         self._subnets: Mapping[str, Subnet] = self._network.layout() if self._network else {}
         self.proven: set[str] = set()
         """Domains for which a record that proves them is made already."""
@@ -76,22 +74,6 @@ class AwsLowering:
         for name, subnet in self._subnets.items():
             by_zone.setdefault(subnet.zone, name)
         return list(by_zone.values())
-
-    def ref(self, token: str, name: str, path: str = "id") -> Ref:
-        """Another resource's output."""
-        return Ref(self.lowering.urn(token, name), path)
-
-    def plain(
-        self,
-        token: str,
-        name: str,
-        component: str,
-        inputs: Mapping[str, Value],
-        *,
-        after: tuple[str, ...] = (),
-    ) -> Resource:
-        """A resource whose type has no tags."""
-        return self.lowering.resource(token, name, inputs, component=component, after=after)
 
     def tagged(
         self,

@@ -9,7 +9,7 @@ from rehost.providers.hetzner import catalog, edge
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
-from rehost.stacks.lower import Lowering, overridden
+from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
 from rehost.stacks.services import units
 
@@ -18,13 +18,11 @@ _SPREAD = 10
 """Servers in a placement group, at most."""
 
 
-class HetznerLowering:
+class HetznerLowering(Components):
     """One lowering of a stack; `all` yields its resources."""
 
     def __init__(self, lowering: Lowering) -> None:
-        self.lowering = lowering
-        self._stack = lowering.stack
-        self._network = self._stack.network or (Network() if self._stack.servers else None)
+        super().__init__(lowering)
         self.subnets = self._network.layout() if self._network else {}
 
     def all(self) -> Iterator[Resource]:
@@ -56,25 +54,9 @@ class HetznerLowering:
             for record in records:
                 yield self._record(zone, record)
 
-    def ref(self, token: str, name: str, path: str = "id") -> Ref:
-        """Another resource's output."""
-        return Ref(self.lowering.urn(token, name), path)
-
     @property
     def _anchor(self) -> tuple[str, ...]:
         return (self.lowering.urn(t.ANCHOR, "anchor"),)
-
-    def plain(
-        self,
-        token: str,
-        name: str,
-        component: str,
-        inputs: Mapping[str, Value],
-        *,
-        after: tuple[str, ...] = (),
-    ) -> Resource:
-        """A resource whose type has no labels."""
-        return self.lowering.resource(token, name, inputs, component=component, after=after)
 
     def labelled(
         self,

@@ -107,18 +107,11 @@ def given(inputs: Mapping[str, Value], **names: str) -> dict[str, Any]:
     return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) is not None}
 
 
-class AwsKind:
-    """The life of a kind whose service can describe many of its resources in one call.
-
-    Subclasses name the service, say how resources are selected, what an item means as properties, and how it is
-    made, changed and removed.
-    """
+class Served:
+    """A kind, its rules, and the client of the service that it belongs to."""
 
     token: str
     service: str
-    id_field: str
-    name_input = ""
-    """The input that is the natural key, where the type has one."""
 
     def __init__(self, clients: Clients, rules: KindRules) -> None:
         self.clients = clients
@@ -128,6 +121,18 @@ class AwsKind:
     def client(self) -> Any:
         """The service's client."""
         return self.clients[self.service]
+
+
+class AwsKind(Served):
+    """The life of a kind whose service can describe many of its resources in one call.
+
+    Subclasses name the service, say how resources are selected, what an item means as properties, and how it is
+    made, changed and removed.
+    """
+
+    id_field: str
+    name_input = ""
+    """The input that is the natural key, where the type has one."""
 
     def arn(self, resource: str, *, account: str = "", service: str = "") -> str:
         """The name of a resource that the API does not name itself: `vpc/vpc-1`."""

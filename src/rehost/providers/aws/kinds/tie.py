@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from rehost.providers.aws.kinds.common import Clients, gone_is_fine
+from rehost.providers.aws.kinds.common import Served, gone_is_fine
 from rehost.providers.base import described
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
-from rehost.stacks.ports import Call, KindRules, Known, Live
+from rehost.stacks.ports import Call, Known, Live
 
 
-class Tie:
+class Tie(Served):
     """The life of a kind that only ties others together: no tags, and a natural key that its inputs hold.
 
     Subclasses look up many keys at once.
     """
 
-    token: str
     service = "ec2"
-
-    def __init__(self, clients: Clients, rules: KindRules) -> None:
-        self.clients = clients
-        self.rules = rules
-
-    @property
-    def client(self) -> Any:
-        """The service's client."""
-        return self.clients[self.service]
 
     def keyed(self, id_: str) -> dict[str, Value]:
         """The inputs that an import id holds. Raises ValueError for an id of another form."""
