@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rehost.stacks.errors import InvalidInput, RehostError
@@ -38,6 +38,7 @@ values = nested(plain | plain.map(Secret))
 properties = st.dictionaries(words, values, max_size=3)
 names = st.text("abc/@*-", min_size=1, max_size=3)
 urns = st.builds(lambda type_, name: f"urn:pulumi:here::plaza::{type_}::{name}", st.sampled_from(TYPES), names)
+LONE = f"urn:pulumi:here::plaza::{TYPES[0]}::a"
 stamps = st.sampled_from(["", "2026-01-02T03:04:05.678Z"])
 
 
@@ -87,6 +88,8 @@ def test_a_state_is_read_as_it_was_written(state: State) -> None:
     assert parsed(pulumi.dump(state, shown)) == state
 
 
+# A lone surrogate, which JSON can write and UTF-8 can't.
+@example(State("plaza", "here", "\ud800", pending={0: Intent(0, "create", LONE, TYPES[0], "", {}, "", 1.5)}))
 @settings(max_examples=40, deadline=None)
 @given(states())
 def test_pulumi_finds_everything_before_what_depends_on_it(state: State) -> None:

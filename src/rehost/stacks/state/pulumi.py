@@ -42,7 +42,9 @@ def _root_urn(state: State) -> str:
 
 def _provider(state: State, package: str) -> tuple[str, str]:
     urn = f"urn:pulumi:{state.target}::{state.stack}::pulumi:providers:{package}::default"
-    return urn, str(uuid.uuid5(uuid.NAMESPACE_URL, f"{state.deployment}/{package}"))
+    # An imported state may be named by anything JSON can hold, lone surrogates included.
+    name = f"{state.deployment}/{package}".encode("unicode_escape").decode()
+    return urn, str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
 
 def _resource(
