@@ -1,12 +1,14 @@
 """Plan, apply and no-op of many resources on the in-memory provider, with the journal on disk.
 
-Usage: python benchmarks/engine.py [COUNT ...]; prints one JSON line for each count (seconds, MB).
+Usage: python benchmarks/engine.py [COUNT ...]; prints one JSON line for each count (seconds, MB), measured in a
+process of its own, as a command would.
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -56,5 +58,8 @@ def run(count: int) -> dict[str, float]:
         return times
 
 
-for argument in sys.argv[1:] or ["1000", "10000"]:
-    print(json.dumps(run(int(argument))), flush=True)
+if sys.argv[1:2] == ["--here"]:
+    print(json.dumps(run(int(sys.argv[2]))))
+else:
+    for count in sys.argv[1:] or ["1000", "10000"]:
+        subprocess.run([sys.executable, __file__, "--here", count], check=True)

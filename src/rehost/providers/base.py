@@ -54,9 +54,13 @@ class RuleBook:
     def _made(self) -> dict[str, KindRules]:
         return {}
 
+    @cached_property
+    def _tokens(self) -> tuple[str, ...]:
+        return tuple(self._raw)
+
     def tokens(self) -> Sequence[str]:
         """All type tokens with rules."""
-        return tuple(self._raw)
+        return self._tokens
 
     def rules(self, token: str) -> KindRules:
         """The rules of one kind. Raises KeyError for a token without any."""
@@ -80,6 +84,7 @@ class RuleBook:
         return limits
 
 
+NO_DIFF = Diff()
 UNITS = RuleBook(unit.RULES)
 """The rules of what no official type describes: the same at every provider."""
 
@@ -117,8 +122,10 @@ class BaseAdapter:
                 why=f"rehost carries out these of {token}: {', '.join(sorted(rules.inputs))}",
                 fix=f"did you mean {near[0]}?" if near else f"leave {key} out",
             )
-        for path, limit in self._book(token).limits(token).items():
-            for value in _all_at(reveal(kept), path.split(".")):
+        limits = self._book(token).limits(token)
+        shown = reveal(kept) if limits else kept
+        for path, limit in limits.items():
+            for value in _all_at(shown, path.split(".")):
                 problem = _breaks(value, limit)
                 if problem:
                     raise InvalidInput(f"{rules.title}: {path} {problem}", why="the provider refuses such a value")
@@ -139,6 +146,8 @@ class BaseAdapter:
         condition = self.conditions.get(token)
         # A state from elsewhere may hold ids as text.
         old_inputs, new_inputs = numbered(rules, old_inputs), numbered(rules, new_inputs)
+        if old_inputs == new_inputs:
+            return NO_DIFF
         computed = {k: v for k, v in old_outputs.items() if k not in rules.inputs} if condition else {}
         before = {**computed, **old_inputs}
         changes: list[Change] = []
@@ -210,6 +219,8 @@ def _covers(names: frozenset[str], path: str, change: Change) -> bool:
 
 
 def _compare(path: str, old: Value, new: Value, rules: KindRules, changes: list[Change]) -> None:
+    if old == new:
+        return
     secret = is_secret(old) or is_secret(new)
     old, new = reveal(old), reveal(new)
     if old == new:
@@ -288,7 +299,7 @@ def described(rules: KindRules, asked: Mapping[str, Value], live: Mapping[str, V
         }
     inputs: dict[str, Value] = {}
     for key, value in asked.items():
-        if key in rules.unread or key in rules.frozen or key not in live:
+        if key in rules.unread or key in rules.frozen or key not in live or value == live[key]:
             inputs[key] = value
             continue
         seen = project(value, live[key])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
+from rehost.stacks.collector import few_collections
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.engine.embedded import Engine, Outcome
 from rehost.stacks.engine.events import Began, Emit, Ended, Note
@@ -87,6 +88,7 @@ class Deployment:
 
     # -- questions -----------------------------------------------------------------------------------------
 
+    @few_collections()
     def plan(self, wishes: Wishes = NO_WISHES, *, refresh: bool = True, settled: bool = False) -> Plan:
         """What deploy would do, without a lock and without a trace.
 
@@ -103,6 +105,7 @@ class Deployment:
         plan, _, _ = self._plan(state, live, wishes, found or {}, connected=refresh)
         return plan
 
+    @few_collections()
     def status(self) -> tuple[State, dict[str, Live | None]]:
         """What state says and what the provider answers, by URN."""
         state = self.store.read(self.stack.stack, self.target.name)
@@ -111,6 +114,7 @@ class Deployment:
 
     # -- operations ----------------------------------------------------------------------------------------
 
+    @few_collections()
     def deploy(
         self,
         wishes: Wishes = NO_WISHES,
@@ -161,6 +165,7 @@ class Deployment:
                 session.append({"kind": "applying", "plan": ""})
             return plan, outcome
 
+    @few_collections()
     def destroy(
         self, wishes: Wishes = NO_WISHES, *, confirm: Confirm | None = None, keep_data: bool = False
     ) -> tuple[Plan, Outcome]:
@@ -178,6 +183,7 @@ class Deployment:
             outcome = self._apply(session, plan, Graph.of(()), wishes, "destroy")
             return plan, outcome
 
+    @few_collections()
     def destroy_plan(self, wishes: Wishes = NO_WISHES, *, keep_data: bool = False) -> Plan:
         """What destroy would do."""
         state = self.store.read(self.stack.stack, self.target.name)

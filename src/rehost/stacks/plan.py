@@ -226,30 +226,28 @@ class Planner:
         inputs: dict[str, Value] = resolve_value(dict(resource.inputs), self.lookup)
         old = self.state.resources.get(resource.urn)
         now = self._now(resource.urn, old)
-        base = Step(
-            action=Action.CREATE,
-            urn=resource.urn,
-            type=resource.type,
-            component=resource.component,
-            title=rules.title,
-            name=resource.name,
-            holds_data=rules.holds_data,
-            monthly=self._price(resource.type, inputs),
-            shows=rules.shows,
-        )
+        base: dict[str, Any] = {
+            "urn": resource.urn,
+            "type": resource.type,
+            "component": resource.component,
+            "title": rules.title,
+            "name": resource.name,
+            "holds_data": rules.holds_data,
+            "monthly": self._price(resource.type, inputs),
+            "shows": rules.shows,
+        }
         if not wanted:
             if now is not None:
                 self._outputs[resource.urn] = (now.id, now.outputs, True)
             price = self._price(resource.type, now.inputs) if now else None
-            return replace(
-                base, action=Action.SAME, reason="not named by --target", monthly=price, was_monthly=price
-            )
+            base |= {"monthly": price, "was_monthly": price}
+            return Step(action=Action.SAME, reason="not named by --target", **base)
         if now is None:
             preview = self.adapter.preview(resource.type, inputs)
             self._outputs[resource.urn] = (preview.get("id", UNKNOWN), preview, False)
             reason = "deleted outside rehost" if old is not None else "new"
             given = tuple(Change(key, None, value) for key, value in inputs.items())
-            return replace(base, reason=reason, changes=given)
+            return Step(action=Action.CREATE, reason=reason, changes=given, **base)
         return self._existing(base, resource, inputs, old, now)
 
     def _now(self, urn: str, old: ResourceState | None) -> Live | None:
@@ -260,11 +258,16 @@ class Planner:
         return self.live[urn]
 
     def _existing(
-        self, base: Step, resource: Resource, inputs: dict[str, Value], old: ResourceState | None, now: Live
+        self,
+        base: dict[str, Any],
+        resource: Resource,
+        inputs: dict[str, Value],
+        old: ResourceState | None,
+        now: Live,
     ) -> Step:
         rules = self.adapter.rules(resource.type)
         diff = self.adapter.diff(resource.type, now.inputs, now.outputs, inputs)
-        was = self._price(resource.type, now.inputs)
+        base["was_monthly"] = was = self._price(resource.type, now.inputs)
         drifted = old is not None and self.live is not None and _drifted(self.adapter, resource.type, old, now)
         for change in diff.changes:
             if change.frozen:
@@ -275,28 +278,32 @@ class Planner:
         asked = named(resource.component, self.wishes.replace)
         effective = diff.effective
         notice = _notice(rules, effective, now.inputs)
-        step = replace(
-            base, changes=effective, was_monthly=was, drifted=drifted and bool(effective), notice=notice
-        )
+        base |= {"changes": effective, "drifted": drifted and bool(effective), "notice": notice}
         if diff.replaces or (asked and resource.component != ""):
-            return self._replace(step, resource, inputs, diff.replaces, asked)
+            return self._replace(base, resource, inputs, diff.replaces, asked)
         unfinished = resource.urn in self.state.unfinished
         if not effective and not unfinished:
             self._outputs[resource.urn] = (now.id, now.outputs, True)
             action = Action.SAME if old is not None else Action.ADOPT
-            return replace(step, action=action, reason="" if old else "made by an interrupted run", monthly=was)
+            base["monthly"] = was
+            return Step(action=action, reason="" if old else "made by an interrupted run", **base)
         outputs = {**now.outputs, **inputs}
         disruption = max((change.disruption for change in effective), default=Disruption.NONE)
         if disruption >= Disruption.RESTART:
             outputs.update(dict.fromkeys(rules.volatile, UNKNOWN))
         self._outputs[resource.urn] = (now.id, outputs, True)
-        reason = "changed outside rehost" if step.drifted else "the definition changed"
+        reason = "changed outside rehost" if base["drifted"] else "the definition changed"
         if not effective:
             reason = "an interrupted run was not done with it"
-        return replace(step, action=Action.UPDATE, disruption=disruption, reason=reason)
+        return Step(action=Action.UPDATE, disruption=disruption, reason=reason, **base)
 
     def _replace(
-        self, step: Step, resource: Resource, inputs: dict[str, Value], forced: tuple[str, ...], asked: bool
+        self,
+        base: dict[str, Any],
+        resource: Resource,
+        inputs: dict[str, Value],
+        forced: tuple[str, ...],
+        asked: bool,
     ) -> Step:
         rules = self.adapter.rules(resource.type)
         preview = self.adapter.preview(resource.type, inputs)
@@ -305,12 +312,12 @@ class Planner:
             self.blocked.add(resource.component)
         reason = f"{', '.join(forced)} can't change in place" if forced else "asked for with --replace"
         self._replaced[resource.urn] = rules.delete_before_replace
-        return replace(
-            step,
+        return Step(
             action=Action.REPLACE,
             reason=reason,
             disruption=Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE,
             delete_first=rules.delete_before_replace,
+            **base,
         )
 
     def _taking(self, steps: list[Step], graph: Graph) -> list[Step]:
@@ -404,6 +411,8 @@ class Planner:
 
 
 def _notice(rules: KindRules, changes: Iterable[Change], inputs: Mapping[str, Value]) -> str:
+    if not rules.notice:
+        return ""
     heads = (change.path.split(".")[0].split("[")[0] for change in changes)
     texts = dict.fromkeys(rules.notice[head] for head in heads if head in rules.notice)
     known = {key: show(value) for key, value in {**rules.defaults, **inputs}.items()}
@@ -411,4 +420,4 @@ def _notice(rules: KindRules, changes: Iterable[Change], inputs: Mapping[str, Va
 
 
 def _drifted(adapter: Adapter, token: str, old: ResourceState, now: Live) -> bool:
-    return bool(adapter.diff(token, old.inputs, old.outputs, now.inputs).changes)
+    return old.inputs != now.inputs and bool(adapter.diff(token, old.inputs, old.outputs, now.inputs).changes)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.hosts.pool import in_memory
 from rehost.stacks.hosts.port import Host, HostGone
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -75,14 +76,14 @@ class MemoryCloud:
                 raise ProviderError("the name is taken", reason=Reason.EXISTS, code="uniqueness_error", status=409)
             number = next(self._ids)
             id_ = f"m-{number}"
-            record = {"id": id_, "token": token, "inputs": copy.deepcopy(dict(inputs)), "number": number}
+            record = {"id": id_, "token": token, "inputs": _copied(dict(inputs)), "number": number}
             self._records[id_] = [_Version(self._now(), record)]
-        return copy.deepcopy(record)
+        return _copied(record)
 
     def read(self, token: str, ids: list[str]) -> list[dict[str, Any] | None]:
         """Records by id, as old as stale reads make them; one call for all."""
         with self._call("read", token), self._lock:
-            return [copy.deepcopy(self._seen(id_)) for id_ in ids]
+            return [_copied(self._seen(id_)) for id_ in ids]
 
     def find(self, token: str, mark: str | None, name: str | None) -> dict[str, Any] | None:
         """A record by its rehost-id tag, or by name."""
@@ -94,7 +95,7 @@ class MemoryCloud:
                     if (mark and inputs.get("tags", {}).get("rehost-id") == mark) or (
                         not mark and name and inputs.get("name") == name
                     ):
-                        return copy.deepcopy(record)
+                        return _copied(record)
         return None
 
     def marked(self, token: str, mark: str | None) -> list[dict[str, Any]]:
@@ -104,7 +105,7 @@ class MemoryCloud:
             ours = [
                 r for r in seen if r["token"] == token and r["inputs"].get("tags", {}).get("rehost-id") == mark
             ]
-            return copy.deepcopy(ours)
+            return _copied(ours)
 
     def update(self, token: str, id_: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Change a record. Raises ProviderError NOT_FOUND."""
@@ -112,9 +113,9 @@ class MemoryCloud:
             record = self._last(id_)
             if record is None:
                 raise ProviderError(f"{id_} is not there", reason=Reason.NOT_FOUND, code="not_found", status=404)
-            record = {**record, "inputs": copy.deepcopy(dict(inputs))}
+            record = {**record, "inputs": _copied(dict(inputs))}
             self._records[id_].append(_Version(self._now(), record))
-            return copy.deepcopy(record)
+            return _copied(record)
 
     def delete(self, token: str, id_: str) -> None:
         """Remove a record. Raises ProviderError NOT_FOUND, and BUSY while another record refers to it."""
@@ -138,7 +139,7 @@ class MemoryCloud:
     def inventory(self) -> list[dict[str, Any]]:
         """All records that exist, without latency or faults."""
         with self._lock:
-            return [copy.deepcopy(record) for record in self._current()]
+            return [_copied(record) for record in self._current()]
 
     def tamper(self, id_: str, inputs: Mapping[str, Any] | None) -> None:
         """Change or (None) delete a record behind everybody's back."""
@@ -207,6 +208,15 @@ class _FaultyCall:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._lose and error is None:
             raise ProviderError("no answer", reason=Reason.UNCERTAIN, code="timeout")
+
+
+def _copied(value: _T) -> _T:
+    """A record's own copy; containers apart, its values don't change."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}  # type: ignore[return-value]
+    if isinstance(value, list):
+        return [_copied(item) for item in value]  # type: ignore[return-value]
+    return value
 
 
 def _mentions(value: object, id_: str) -> bool:

@@ -14,10 +14,11 @@ from rehost.stacks.plan import Step
 
 def veiled(outputs: Mapping[str, Value], inputs: Mapping[str, Value]) -> dict[str, Value]:
     """Outputs with those secret whose inputs are."""
-    return {
-        key: Secret(reveal(value)) if is_secret(inputs.get(key)) and value is not None else value
-        for key, value in outputs.items()
-    }
+    made = dict(outputs)
+    for key in [key for key, value in inputs.items() if is_secret(value)]:
+        if made.get(key) is not None:
+            made[key] = Secret(reveal(made[key]))
+    return made
 
 
 class Attempts:
