@@ -139,6 +139,15 @@ def test_a_launch_with_a_name_of_nothing_is_refused(net: Net, given: dict[str, A
     assert refused(net.launch, **given) == (code, 400)
 
 
+def test_a_server_shows_the_groups_that_its_interface_was_launched_with(net: Net) -> None:
+    other = net.add_group("other")
+    interface = {"DeviceIndex": 0, "SubnetId": net.subnet, "Groups": [net.group, other]}
+    call = {"MinCount": 1, "MaxCount": 1, "InstanceType": "t3.small", "ImageId": net.image}
+    id_ = net.ec2.run_instances(NetworkInterfaces=[interface], **call)["Instances"][0]["InstanceId"]
+    seen = net.ec2.describe_instances(InstanceIds=[id_])["Reservations"][0]["Instances"][0]
+    assert {group["GroupId"] for group in seen["SecurityGroups"]} == {net.group, other}
+
+
 def test_private_addresses_are_given_once(net: Net) -> None:
     first = net.launch(PrivateIpAddress="10.0.0.9")[0]
     assert first["PrivateIpAddress"] == "10.0.0.9"

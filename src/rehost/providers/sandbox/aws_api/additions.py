@@ -43,6 +43,14 @@ def _put(owner: type, name: str, function: Callable[..., Any]) -> None:
 def _groups_of_servers() -> None:
     """The groups of a server are those of its first network interface, whichever of the two they are set at."""
     from moto.ec2.models import EC2Backend
+    from moto.ec2.models.instances import Instance
+
+    interfaces = Instance.prep_nics
+
+    def launched(self: Any, *args: Any, **kwargs: Any) -> None:
+        interfaces(self, *args, **kwargs)
+        if not self.security_groups and 0 in self.nics:
+            self.security_groups = list(self.nics[0]._group_set)
 
     at_server = EC2Backend.modify_instance_security_groups
     at_interface = EC2Backend.modify_network_interface_attribute
@@ -59,6 +67,7 @@ def _groups_of_servers() -> None:
         if group_ids and eni.instance is not None and eni.instance.nics.get(0) is eni:
             eni.instance.security_groups = list(eni._group_set)
 
+    _put(Instance, "prep_nics", launched)
     _put(EC2Backend, "modify_instance_security_groups", server)
     _put(EC2Backend, "modify_network_interface_attribute", interface)
 
