@@ -12,7 +12,7 @@ from rehost.stacks.load import load
 from rehost.stacks.validate import errors, validate
 
 PAGE = Path(__file__).parents[2] / "docs" / "stack-files.md"
-YAML, OVERRIDE, PROGRAM, SERVICES, DATABASES = re.findall(
+YAML, OVERRIDE, PROGRAM, *SECTIONS = re.findall(
     r"```(?:yaml|python)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
 )
 
@@ -32,14 +32,10 @@ def test_a_shown_stack_is_valid(tmp_path: Path, files: dict[str, str]) -> None:
     assert list(loaded.stack.servers) == (["web", "db"] if list(files) == ["stack.yaml"] else ["web"])
 
 
-@pytest.mark.parametrize(
-    ("text", "family", "names"),
-    [(SERVICES, "services", ["web", "worker", "report"]), (DATABASES, "databases", ["main"])],
-    ids=["services", "databases"],
-)
-def test_shown_components_are_valid(tmp_path: Path, text: str, family: str, names: list[str]) -> None:
+@pytest.mark.parametrize("number", range(len(SECTIONS)))
+def test_the_stack_of_a_section_is_valid(tmp_path: Path, number: int) -> None:
     path = tmp_path / "stack.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(SECTIONS[number], encoding="utf-8")
     loaded = load([path], environment={})
     assert validate(loaded, adapter) == []
-    assert loaded.stack is not None and list(getattr(loaded.stack, family)) == names
+    assert loaded.stack is not None

@@ -135,6 +135,7 @@ TITLES = {
     "version": "A target does not have this version",
     "volume-size": "A target has no volumes of this size",
     "volumes": "A server has more volumes than a target allows",
+    "way-out": "A way out that nobody needs, or that a target can't lay",
     "yaml": "The file is not valid YAML",
     "zone": "A target does not take this zone",
     "zones": "A target needs more zones for this",

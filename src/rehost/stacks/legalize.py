@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rehost.stacks import substitutes
+from rehost.stacks import substitutes, wayout
 from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.model import LoadBalancer, Secret, Stack
 from rehost.stacks.substitutes import SUBSTITUTED
@@ -35,20 +35,23 @@ class Legal:
 def legalize(stack: Stack, native: frozenset[str]) -> Legal:
     """Load balancers in front of services are put before their servers; passwords that nobody gave become secrets
     of the stack, which move with it unchanged; databases and caches that are not `native` become servers with
-    units, as far as there is a substitute (others stay, and are refused)."""
+    units, as far as there is a substitute (others stay, and are refused); a gateway becomes a server that
+    forwards."""
     made = _Made(stack, native)
     made.databases()
     made.caches()
+    made.way_out()
     return made.legal()
 
 
 class _Made:
     def __init__(self, stack: Stack, native: frozenset[str]) -> None:
         self._stack = stack
+        self._native = native
         self._missing = SUBSTITUTED - native
         self._texts: dict[str, str] = {}
         self._origins: dict[PathKey, PathKey] = {}
-        self._new: dict[str, dict[str, Any]] = {
+        self._new: dict[str, Any] = {
             family: dict(getattr(stack, family))
             for family in ("secrets", "servers", "firewalls", "volumes", "databases", "caches")
         }
@@ -95,6 +98,17 @@ class _Made:
             }
             if missing:
                 self._put(address, substitutes.cache(self._stack, name, wanted, password))
+
+    def way_out(self) -> None:
+        """A server in the place of a gateway that the target has not."""
+        if self._stack.network is None or not wayout.substituted(self._stack, self._native):
+            return
+        server, firewall = wayout.substitute(self._stack)
+        for kind, item in (("servers", server), ("firewalls", firewall)):
+            self._new[kind][wayout.GROUP] = item
+            self._origins[(kind, wayout.GROUP)] = ("network", "way_out")
+        through = f"servers.{wayout.GROUP}"
+        self._new["network"] = self._stack.network.model_copy(update={"way_out": through})
 
     def _put(self, address: str, made: substitutes.Substitute) -> None:
         family, _, name = address.partition(".")

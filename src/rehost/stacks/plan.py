@@ -181,6 +181,7 @@ class Planner:
     prices: Any = None
     found: Mapping[str, Live] = field(default_factory=dict)
     _outputs: dict[str, tuple[str | Any, Mapping[str, Value], bool]] = field(default_factory=dict)
+    _changing: dict[str, frozenset[str]] = field(default_factory=dict)
     _replaced: dict[str, bool] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     _notes: list[str] = field(default_factory=list)
@@ -219,7 +220,10 @@ class Planner:
         head = ref.path.split(".")[0].split("[")[0]
         if head not in outputs:
             return None if complete else UNKNOWN
-        return at_path(outputs, ref.path)
+        value = at_path(outputs, ref.path)
+        # What the provider adds to an input that is new (an address in a network) is only known afterwards.
+        settled = complete and head not in self._changing.get(ref.urn, ())
+        return UNKNOWN if value is None and not settled else value
 
     def _step(self, resource: Resource, wanted: bool) -> Step:
         rules = self.adapter.rules(resource.type)
@@ -287,7 +291,9 @@ class Planner:
             action = Action.SAME if old is not None else Action.ADOPT
             base["monthly"] = was
             return Step(action=action, reason="" if old else "made by an interrupted run", **base)
-        outputs = {**now.outputs, **inputs}
+        heads = frozenset(change.path.split(".")[0].split("[")[0] for change in effective)
+        self._changing[resource.urn] = heads
+        outputs = {**now.outputs, **{head: inputs.get(head) for head in heads}}
         disruption = max((change.disruption for change in effective), default=Disruption.NONE)
         if disruption >= Disruption.RESTART:
             outputs.update(dict.fromkeys(rules.volatile, UNKNOWN))

@@ -17,6 +17,7 @@ from rehost.stacks.model.base import Component
 from rehost.stacks.ports import Adapter
 from rehost.stacks.resolve import resolve_facts
 from rehost.stacks.substitutes import findings as of_substitutes
+from rehost.stacks.wayout import findings as of_ways_out
 
 HOLD_DATA = ("buckets", "databases", "volumes")
 """Families of components whose content has to travel."""
@@ -111,6 +112,7 @@ def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Targ
 def _fits(stack: Stack, adapter: Adapter, target: Target) -> Iterator[Finding]:
     yield from adapter.fits(stack, target)
     yield from of_substitutes(stack, adapter.native)
+    yield from of_ways_out(stack, adapter.native)
     for name in () if TOKEN in adapter.kinds() else stack.services:
         reason = "this version makes the servers and does not start services on them"
         yield Finding(f"services.{name}", Fit.OPERATOR, reason, "start it on the servers yourself")

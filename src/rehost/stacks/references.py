@@ -185,8 +185,9 @@ def check_cycles(stack: Stack) -> Iterator[Diagnostic]:
 def _needs(stack: Stack) -> dict[str, list[str]]:
     """For each component what has to be there before it."""
     needs: dict[str, list[str]] = {}
+    gateway = (stack.way_out() or "").rpartition("-")[0]
     for name, server in stack.servers.items():
-        needs[f"servers.{name}"] = []
+        needs[f"servers.{name}"] = [f"servers.{gateway}"] if gateway and not server.public else []
         for address in references(server.user_data):
             family, _, rest = address.partition(".")
             one = rest.partition(".")[0]

@@ -22,6 +22,7 @@ from rehost.stacks.records import check_name, check_value
 from rehost.stacks.references import check_cycles, check_texts, references
 from rehost.stacks.servicechecks import check_hosts, check_services
 from rehost.stacks.sshkeys import check_key
+from rehost.stacks.wayout import check_substitute, check_way_out
 
 _PRIVATE = [IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
 RESERVED_LABEL = "rehost-"
@@ -46,6 +47,7 @@ def validate(loaded: Loaded, adapters: Callable[[str], Adapter]) -> list[Diagnos
                 *_options(adapter, target),
                 *check_hosts(loaded.partial, adapter),
                 *check_native(loaded.partial, adapter),
+                *check_substitute(loaded.partial, adapter.native, adapter.title),
                 *(_of_origin(d, legal) for d in adapter.diagnose(legal.stack, target)),
             ]
             found += [_at_target(d, loaded, target.name) for d in said if not _doubtful(d, loaded)]
@@ -103,6 +105,7 @@ class _Checks:
     def all(self) -> Iterator[Diagnostic]:
         """Every finding, with paths into the partial stack."""
         yield from self._network()
+        yield from check_way_out(self._stack, self._loaded)
         yield from self._servers()
         yield from self._volumes()
         for name, firewall in self._stack.firewalls.items():

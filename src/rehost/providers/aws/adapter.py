@@ -15,11 +15,12 @@ from rehost.providers.aws.diagnose import DEVICES, diagnose
 from rehost.providers.aws.diagnose_managed import diagnose_managed
 from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import AwsLowering
+from rehost.providers.aws.places import places
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Network, Stack, Target, parse_size, show_size
+from rehost.stacks.model import Stack, Target, parse_size, show_size
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
 
@@ -58,7 +59,9 @@ class AwsAdapter(BaseAdapter):
     anchor: str | None = None
     currency: str = "USD"
     account: bool = True
-    native: frozenset[str] = frozenset({"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis"})
+    native: frozenset[str] = frozenset(
+        {"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis", "network.way_out"}
+    )
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
 
     def regions(self) -> Sequence[str]:
@@ -81,6 +84,7 @@ class AwsAdapter(BaseAdapter):
     def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
         """Type and image of each server group, and the zones of the region."""
         needs: list[Need] = []
+        where = places(stack)
         if stack.servers or stack.network:
             count = max((subnet.zone for subnet in stack.subnets().values()), default=1)
             needs.append(Need("network.zones", "zones", {"zones": count}))
@@ -93,7 +97,7 @@ class AwsAdapter(BaseAdapter):
             needs.append(Need(f"servers.{name}.type", "server_type", size))
             image = {"image": server.image, "architecture": server.architecture}
             needs.append(Need(f"servers.{name}.image", "image", image))
-            names = {"subnets": tuple((stack.network or Network()).layout())}
+            names = {"subnets": where.open_to(server)}
             for member in server.members(name) if server.subnet is None else ():
                 needs.append(Need(f"servers.{member}.subnet", "subnet", names, pool=f"servers.{name}"))
         for name, volume in stack.volumes.items():

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from rehost.providers.aws.catalog import CATALOG
+from rehost.providers.aws.places import check_places, places
 from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.model import Firewall, LoadBalancer, Network, Rule, Server, Stack, Target
@@ -52,6 +53,7 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
         )
     if stack.network:
         yield from _network(stack.network)
+        yield from check_places(stack)
     for name, server in stack.servers.items():
         yield from _server(name, server)
         if known:
@@ -150,10 +152,11 @@ def _server(name: str, server: Server) -> Iterator[Diagnostic]:
 
 def _addresses(stack: Stack) -> Iterator[Diagnostic]:
     """Server groups that a subnet has no addresses for; they are spread as lowering does it."""
-    layout = stack.subnets()
+    where = places(stack)
+    layout = where.all if stack.network else {}
     used: Counter[str] = Counter()
     for name, server in stack.servers.items():
-        subnets = [server.subnet] if server.subnet in layout else list(layout)
+        subnets = [server.subnet] if server.subnet in layout else list(where.open_to(server) if layout else ())
         for number in range(server.count if subnets else 0):
             chosen = str(subnets[number % len(subnets)])
             used[chosen] += 1

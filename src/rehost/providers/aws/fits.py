@@ -16,9 +16,10 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
         if len(server.ssh_keys) > 1:
             reason = f"one SSH key is put on a server, {len(server.ssh_keys) - 1} are left out"
             yield Finding(component, Fit.LOST, reason, "add the others in user_data")
-        if not server.public:
-            reason = "a server without a public address has no way out to the Internet"
-            yield Finding(component, Fit.OPERATOR, reason, "let it fetch what it needs through another server")
+    network = stack.network
+    if network and network.way_out == "shared" and len({s.zone for s in network.layout().values()}) > 1:
+        reason = "the gateway is in one zone: when that is away, servers of the others reach no Internet either"
+        yield Finding("network", Fit.LOST, reason, "write network: {way_out: zonal}")
     for name, address in stack.static_addresses.items():
         if address.reverse:
             reason = "a reverse name is given to an address once the name resolves to it"

@@ -6,15 +6,19 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
 from typing import Any
 
 from rehost.providers.aws import edge, managed
 from rehost.providers.aws import tokens as t
+from rehost.providers.aws.places import places
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
 from rehost.stacks.services import units
+from rehost.stacks.userdata import combined
+from rehost.stacks.wayout import gateway
 
 _GIB = 1024**3
 
@@ -24,7 +28,9 @@ class AwsLowering(Components):
 
     def __init__(self, lowering: Lowering) -> None:
         super().__init__(lowering)
-        self._subnets: Mapping[str, Subnet] = self._network.layout() if self._network else {}
+        self._places = places(self._stack.model_copy(update={"network": self._network}))
+        self._subnets: Mapping[str, Subnet] = self._places.all if self._network else {}
+        self._way_out = self._stack.way_out()
         self.proven: set[str] = set()
         """Domains for which a record that proves them is made already."""
 
@@ -46,11 +52,13 @@ class AwsLowering(Components):
         for name, certificate in self._stack.certificates.items():
             yield from edge.certificate(self, name, certificate)
         for name, balancer in self._stack.load_balancers.items():
-            yield from edge.load_balancer(self, name, balancer, self._balanced())
+            subnets = self._places.one_a_zone(public=not balancer.internal)
+            yield from edge.load_balancer(self, name, balancer, subnets)
+        inside = self._places.one_a_zone(public=False)
         for name, database in self._stack.databases.items():
-            yield from managed.database(self, name, database, self._balanced())
+            yield from managed.database(self, name, database, inside)
         for name, cache in self._stack.caches.items():
-            yield from managed.cache(self, name, cache, self._balanced())
+            yield from managed.cache(self, name, cache, inside)
         yield from self._buckets()
         yield from units(self.lowering, self._host, self.export)
         for zone, records in self._stack.dns.items():
@@ -67,13 +75,6 @@ class AwsLowering(Components):
     def cidr(self) -> str:
         """The range of the private network."""
         return str((self._network or Network()).cidr)
-
-    def _balanced(self) -> list[str]:
-        """One subnet of each zone: a load balancer has no two in one."""
-        by_zone: dict[int, str] = {}
-        for name, subnet in self._subnets.items():
-            by_zone.setdefault(subnet.zone, name)
-        return list(by_zone.values())
 
     def tagged(
         self,
@@ -110,8 +111,36 @@ class AwsLowering(Components):
         for name, subnet in self._subnets.items():
             inputs = {**in_vpc, "cidrBlock": str(subnet.cidr), "availabilityZone": self._zone_name(subnet.zone)}
             yield self.tagged(t.SUBNET, name, "network", inputs)
-            join = {"subnetId": self.ref(t.SUBNET, name), "routeTableId": self.ref(t.TABLE, "public")}
+            table = "public" if name in self._places.public else self._table_of(subnet)
+            join = {"subnetId": self.ref(t.SUBNET, name), "routeTableId": self.ref(t.TABLE, table)}
             yield self.lowering.resource(t.ASSOCIATION, name, join, component="network")
+        yield from self._ways_out()
+
+    def _table_of(self, subnet: Subnet) -> str:
+        """The route table of a private subnet: that of its own zone's gateway, or of the only one."""
+        gateways = self._places.gateways
+        if not gateways:
+            return "private"
+        return f"private-{subnet.zone if subnet.zone in gateways else min(gateways)}"
+
+    def _ways_out(self) -> Iterator[Resource]:
+        """Gateways with an address each, and the route tables of the private subnets."""
+        for zone, subnet in self._places.gateways.items():
+            name = f"way-out-{zone}"
+            yield self.tagged(t.ADDRESS, name, "network", {"domain": "vpc"})
+            inputs = {"allocationId": self.ref(t.ADDRESS, name), "subnetId": self.ref(t.SUBNET, subnet)}
+            # It can be made once its subnet has a way out itself.
+            after = (self.lowering.urn(t.ROUTE, "public"),)
+            yield self.tagged(t.NAT, name, "network", inputs, after=after)
+            yield from self._private_table(f"private-{zone}", {"natGatewayId": self.ref(t.NAT, name)})
+        if self._way_out:
+            interface = self.ref(t.INSTANCE, self._way_out, "primaryNetworkInterfaceId")
+            yield from self._private_table("private", {"networkInterfaceId": interface})
+
+    def _private_table(self, name: str, through: Mapping[str, Value]) -> Iterator[Resource]:
+        yield self.tagged(t.TABLE, name, "network", {"vpcId": self.ref(t.VPC, "main")})
+        route = {"routeTableId": self.ref(t.TABLE, name), "destinationCidrBlock": "0.0.0.0/0", **through}
+        yield self.lowering.resource(t.ROUTE, name, route, component="network")
 
     def _security_group(self, name: str, component: str, text: str, firewall: Firewall | None = None) -> Resource:
         inputs = {"name": self.lowering.physical(name), "description": text, "vpcId": self.ref(t.VPC, "main")}
@@ -123,6 +152,9 @@ class AwsLowering(Components):
         yield self._security_group(f"servers-{group}", component, f"Members of {group}")
         if not self._stack.servers[group].firewalls:
             yield from self._open_egress(f"servers-{group}", component)
+        if self._way_out in self._stack.servers[group].members(group):
+            inside = {"securityGroupId": self.ref(t.GROUP, f"servers-{group}"), "cidrIpv4": self.cidr}
+            yield self.tagged(t.INGRESS, f"servers-{group}-way-out", "network", {**inside, "ipProtocol": "-1"})
 
     def _open_egress(self, name: str, component: str) -> Iterator[Resource]:
         for family, cidr in (("cidrIpv4", "0.0.0.0/0"), ("cidrIpv6", "::/0")):
@@ -180,11 +212,12 @@ class AwsLowering(Components):
             spread = {"name": self.lowering.physical(group), "strategy": "spread"}
             yield self.tagged(t.PLACEMENT, group, f"servers.{group}", spread)
         for member in server.members(group):
+            subnet = self._subnet_of(server, member)
             inputs: dict[str, Value] = {
                 "placementGroup": self.ref(t.PLACEMENT, group) if server.placement else None,
                 "ami": self.lowering.fact(f"servers.{group}.image"),
                 "instanceType": self.lowering.fact(f"servers.{group}.type"),
-                "subnetId": self.ref(t.SUBNET, self._subnet_of(server, member)),
+                "subnetId": self.ref(t.SUBNET, subnet),
                 "vpcSecurityGroupIds": [self.ref(t.GROUP, name) for name in groups],
                 "associatePublicIpAddress": server.public,
                 "keyName": self.ref(t.KEY, server.ssh_keys[0], "keyName") if server.ssh_keys else None,
@@ -194,10 +227,11 @@ class AwsLowering(Components):
                     "volumeSize": -(-server.size.disk // _GIB),
                     "volumeType": "gp3",
                 },
-                "userData": self._user_data(server),
+                "sourceDestCheck": False if member == self._way_out else None,
+                "userData": self._user_data(member, server),
             }
-            # A public address works once the way out exists.
-            after = (self.lowering.urn(t.ROUTE, "public"),)
+            # A public address works once the way out exists, and a boot fetches packages.
+            after = (self.lowering.urn(t.ROUTE, self._route_of(subnet)), self.lowering.urn(t.ASSOCIATION, subnet))
             yield self.tagged(
                 t.INSTANCE,
                 member,
@@ -208,8 +242,13 @@ class AwsLowering(Components):
                 after=after,
             )
 
-    def _user_data(self, server: Server) -> Value:
-        return self.lowering.text(server.user_data, self.export) if server.user_data else None
+    def _route_of(self, subnet: str) -> str:
+        private = self._places.private.get(subnet)
+        return "public" if private is None else self._table_of(private)
+
+    def _user_data(self, member: str, server: Server) -> Value:
+        own = self.lowering.text(server.user_data, self.export) if server.user_data else None
+        return combined(gateway(IPv4Network(self.cidr)), own) if member == self._way_out else own
 
     def _subnet_of(self, server: Server, member: str) -> str:
         """The subnet of a server. Which one it was given is a fact: more subnets move no server that exists."""

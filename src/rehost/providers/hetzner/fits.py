@@ -26,9 +26,6 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
         if server.subnet and not server.public and len(stack.subnets()) > 1:
             reason = "servers without a public address take one in any subnet of the network"
             yield Finding(component, Fit.SUBSTITUTED, reason)
-        if not server.public:
-            reason = "a server without a public address has no way out to the Internet"
-            yield Finding(component, Fit.OPERATOR, reason, "let it fetch what it needs through another server")
     for name in stack.volumes:
         reason = "volumes are not encrypted by the provider"
         yield Finding(f"volumes.{name}", Fit.LOST, reason, "encrypt the file system on the server (LUKS)")

@@ -12,8 +12,12 @@ from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
 from rehost.stacks.services import units
+from rehost.stacks.userdata import combined
+from rehost.stacks.wayout import client, gateway
 
 _GIB = 1024**3
+RESOLVERS = ("185.12.64.1", "185.12.64.2")
+"""Hetzner's recursive name servers (docs.hetzner.com, DNS Console, recursive name servers)."""
 _SPREAD = 10
 """Servers in a placement group, at most."""
 
@@ -24,6 +28,7 @@ class HetznerLowering(Components):
     def __init__(self, lowering: Lowering) -> None:
         super().__init__(lowering)
         self.subnets = self._network.layout() if self._network else {}
+        self._way_out = self._stack.way_out()
 
     def all(self) -> Iterator[Resource]:
         """Every resource of the stack, behind the anchor that says whose project it is."""
@@ -40,6 +45,8 @@ class HetznerLowering(Components):
             yield from self._firewall(name, firewall)
         for group, server in stack.servers.items():
             yield from self._servers(group, server)
+        if self._way_out:
+            yield self._route_out(self._way_out)
         yield from self._volumes()
         for name, address in stack.static_addresses.items():
             yield from edge.static_address(self, name, address)
@@ -148,8 +155,28 @@ class HetznerLowering(Components):
             return []
         return [Join((self.ref(t.SERVER, member, "ipv4Address"), "/32")) for member in server.members(group)]
 
+    def _route_out(self, through: str) -> Resource:
+        """What is for nobody in the network goes to the server that forwards it."""
+        inputs = {
+            "networkId": self.ref(t.NETWORK, "main"),
+            "destination": "0.0.0.0/0",
+            "gateway": self.ref(t.SERVER, through, "networks[0].ip"),
+        }
+        return self.lowering.resource(t.NETWORK_ROUTE, "way-out", inputs, component="network")
+
+    def _user_data(self, member: str, server: Server) -> Value:
+        own = self.lowering.text(server.user_data, self.export) if server.user_data else None
+        cidr = (self._network or Network()).cidr
+        if member == self._way_out:
+            return combined(gateway(cidr), own)
+        if self._way_out and not server.public:
+            return combined(client(str(cidr[1]), RESOLVERS), own)
+        return own
+
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
         after = tuple(self.lowering.urn(t.SUBNET, name) for name in self.subnets)
+        if self._way_out and not server.public:
+            after += (self.lowering.urn(t.NETWORK_ROUTE, "way-out"),)
         attached = [
             name
             for name in server.firewalls
@@ -170,7 +197,7 @@ class HetznerLowering(Components):
                 "ignoreRemoteFirewallIds": True
                 if server.public and len(attached) < len(server.firewalls)
                 else None,
-                "userData": self.lowering.text(server.user_data, self.export) if server.user_data else None,
+                "userData": self._user_data(member, server),
             }
             yield self.labelled(
                 t.SERVER,

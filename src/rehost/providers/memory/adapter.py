@@ -39,7 +39,9 @@ class MemoryAdapter(BaseAdapter):
     anchor: str | None = None
     currency: str = "EUR"
     account: bool = False
-    native: frozenset[str] = frozenset({"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis"})
+    native: frozenset[str] = frozenset(
+        {"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis", "network.way_out"}
+    )
     options: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Network, ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from rehost.stacks.model.base import Component, Name, Override, as_list, complaint
 
@@ -52,6 +52,12 @@ class Subnet(Component):
     """The target's zone that it is in, counted from 1."""
 
 
+WayOut = Annotated[
+    str, StringConstraints(pattern=r"^(none|shared|zonal|servers\.[a-z]([a-z0-9-]{0,35}[a-z0-9])?)$")
+]
+"""`none`, `shared`, `zonal` or a server."""
+
+
 class Network(Component):
     """The private network of the platform. Without subnets, one is made for each of `zones` zones."""
 
@@ -61,6 +67,9 @@ class Network(Component):
     """How many zones of the target are used, where subnets are not listed."""
     subnets: dict[Name, Subnet] = Field(default_factory=dict)
     """Subnets by name."""
+    way_out: WayOut = Field("none", examples=["shared", "zonal", "servers.door"])
+    """How servers without public addresses reach the Internet: not at all (`none`), through one gateway
+    (`shared`), through one in each zone (`zonal`), or through a public server of the stack (`servers.door`)."""
     override: Override = Field(default_factory=dict)
     """Native properties by provider or target, laid over what rehost writes; reported as lock-in."""
 

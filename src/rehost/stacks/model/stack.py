@@ -139,6 +139,15 @@ class Stack(Component):
         zones = [zone for zone in self.dns if name == zone or name.endswith("." + zone)]
         return max(zones, key=len, default=None)
 
+    def way_out(self) -> str | None:
+        """The server that is the way out for those without public addresses, None where it is no server."""
+        through = self.network.way_out if self.network else "none"
+        return next(iter(self.servers_at(through)), None)
+
+    def confined(self) -> list[str]:
+        """Server groups without public addresses."""
+        return [name for name, server in self.servers.items() if not server.public and server.count]
+
     def address_of(self, server: str) -> str | None:
         """The name of the static address of a server, None if it has none."""
         found = (name for name, a in self.static_addresses.items() if server in self.servers_at(a.on))
