@@ -16,7 +16,7 @@ from rehost.stacks.errors import RehostError
 
 #: One line each, so that `rehost --help` imports no verb. A test compares it with the commands themselves.
 SUMMARIES = {
-    "data": "Copy and verify objects between any two places.",
+    "data": "Copy and verify objects and databases between any two places.",
     "deploy": "Make a target what the stack says.",
     "diff": "Show how a stack fits two targets: what is native, substituted, lost, or needs you.",
     "destroy": "Remove what a deployment made.",

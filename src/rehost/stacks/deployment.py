@@ -361,7 +361,6 @@ class Deployment:
             state.deployment or None,
             secrets=values,
             texts=self.legal.texts,
-            roles=self.legal.roles,
         )
         return lower(self.adapter, lowering)
 
@@ -369,13 +368,12 @@ class Deployment:
         return self.adapter.price(token, inputs, self.target)
 
     def _secrets(self, state: State, *, draw: bool) -> dict[str, Value]:
-        """Values of the stack's secrets: read from the environment where it has them, otherwise kept; with `draw`
-        made, and asked for where there is none."""
+        """Values of the stack's secrets: kept, or with `draw` made or read from the environment."""
         values: dict[str, Value] = {}
         for name, secret in self.legal.stack.secrets.items():
             kept = state.secrets.get(name)
-            given = self.environment.get(secret.from_env) if secret.from_env is not None else None
-            if secret.from_env is not None and (draw or given is not None):
+            if secret.from_env is not None and draw:
+                given = self.environment.get(secret.from_env)
                 if given is None and kept is None:
                     raise InvalidInput(
                         f"the secret {name} has no value",

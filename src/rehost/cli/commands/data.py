@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rehost.cli.databases import database_options, is_database
 from rehost.cli.exits import Exit
-from rehost.cli.options import format_option, stop_on_interrupt
+from rehost.cli.options import answer_option, format_option, stop_on_interrupt
 
 if TYPE_CHECKING:
     from rehost.stacks.data.report import Report
@@ -22,7 +23,7 @@ LINE_S = 2.0
 """Seconds between two lines of progress."""
 
 
-@click.group(help="Copy and verify objects between any two places.")
+@click.group(help="Copy and verify objects and databases between any two places.")
 def command() -> None:
     """Verbs of the movers."""
 
@@ -40,31 +41,79 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--allow-foreign", is_flag=True, help="Let stay what is at DST already, and write over it."),
         click.option("--allow-empty", is_flag=True, help="Let DST become empty if SRC is."),
-        click.option("--parallel", type=click.IntRange(1, 256), default=16, show_default=True),
+        click.option(
+            "--parallel", type=click.IntRange(1, 256), default=None, help="At once: 16 objects, 4 tables."
+        ),
         click.option("--sandbox", is_flag=True, help="With the keys and endpoints of the running sandbox."),
         format_option,
+        database_options,
     ):
         function = option(function)
     return function
 
 
 _PLACES = """SRC and DST are folders or s3://bucket/prefix?region=..&endpoint=..&profile=..&keys=NAME, where NAME
-stands for NAME_ACCESS_KEY, NAME_SECRET_KEY and NAME_ENDPOINT; without it AWS's own variables count."""
+stands for NAME_ACCESS_KEY, NAME_SECRET_KEY and NAME_ENDPOINT; without it AWS's own variables count. Or both are
+postgres://user@host:port/database (a password: in PGPASSWORD or ~/.pgpass, where one serves for both)."""
 
 
 @command.command(help=f"Make DST hold what SRC holds; the same command again copies only changes.\n\n{_PLACES}")
 @_options
 def copy(source: str, destination: str, **how: Any) -> None:
-    _run(source, destination, copy=True, **how)
+    _run(source, destination, True, how)
 
 
 @command.command(help=f"Read both sides and say what differs; leaves with 5 if anything does.\n\n{_PLACES}")
 @_options
 def verify(source: str, destination: str, **how: Any) -> None:
-    _run(source, destination, copy=False, **how)
+    _run(source, destination, False, how)
 
 
-def _run(
+@command.command(help="Show the replication slots of a database server, and what they hold back.")
+@click.argument("url")
+@click.option("--drop", metavar="NAME", help="Drop one of rehost's.")
+@answer_option
+def slots(url: str, drop: str | None, format_: str) -> None:
+    from rehost.cli.databases import show_slots
+
+    show_slots(url, drop, format_)
+
+
+@command.command(help="Let nobody but rehost write to a database, and prove it: logins end, sessions too.")
+@click.argument("url")
+def freeze(url: str) -> None:
+    from rehost.cli.databases import freeze as put_up
+
+    put_up(url)
+
+
+@command.command(help="Let a database be written to again, whoever froze it.")
+@click.argument("url")
+def thaw(url: str) -> None:
+    from rehost.cli.databases import thaw as take_down
+
+    take_down(url)
+
+
+def _run(source: str, destination: str, copy: bool, how: dict[str, Any]) -> None:
+    """Objects or databases: each has options that the other has not."""
+    from rehost.cli import databases
+    from rehost.stacks.errors import InvalidInput
+
+    own = {"mode", "follow", "identity", "leave", "bandwidth", "wal_budget", "disk", "disk_floor", "slot_patience"}
+    if is_database(source) != is_database(destination):
+        raise InvalidInput("a database goes into a database", fix="name two postgres:// URLs")
+    if is_database(source):
+        del how["allow_empty"], how["sandbox"]
+        (databases.copy if copy else databases.verify)(source, destination, databases.Chosen(**how))
+        return
+    for name in own:
+        del how[name]
+    how["parallel"] = how["parallel"] or 16
+    _objects(source, destination, copy=copy, **how)
+
+
+def _objects(
     source: str,
     destination: str,
     *,

@@ -43,7 +43,7 @@ class Copies:
 
     def run(self, *, copy: bool) -> Report:
         """Copy what changed, or only verify. Findings are in the report. Raises RehostError."""
-        _keep_private(self.folder)
+        keep_private(self.folder)
         evidence = Evidence(self.path, dict(zip(("source", "destination"), self.pair, strict=True)))
         report = Report(watch=self.watch)
         try:
@@ -65,7 +65,7 @@ class Copies:
             evidence.close()
 
 
-def _keep_private(folder: Path) -> None:
+def keep_private(folder: Path) -> None:
     """Make the folder of the evidence, unseen by version control."""
     try:
         if not folder.exists():

@@ -30,17 +30,18 @@ back and equal), `spoiled` (found to differ: to be written anew), `gone` (remove
 class Evidence:
     """The manifest at `path` of what went from one place to another. Threads share it. Raises RehostError.
 
-    `of` names both places; a manifest of others is put aside (`.old`) and a new one begun.
+    `hash_` says how content is told apart. `of` names both places; a manifest of others is put aside (`.old`)
+    and a new one begun.
     """
 
-    def __init__(self, path: Path, of: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, of: Mapping[str, str], hash_: str = "sha256") -> None:
         self.path = path
         self._lock = threading.RLock()
         self._waiting: list[tuple[bytes, int, str | None]] = []
         self._synced = time.monotonic()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._begin({"format_version": _FORMAT, "kind": "evidence", "hash": "sha256", "of": dict(of)})
+            self._begin({"format_version": _FORMAT, "kind": "evidence", "hash": hash_, "of": dict(of)})
             self._index = self._indexed()
         except OSError as error:
             raise RehostError(f"the evidence in {path} can't be kept", why=str(error)) from error

@@ -1,0 +1,211 @@
+"""The copy of one range: from a snapshot of its own, and caught up before it counts as there.
+
+One transaction at the destination holds the rows, the changes that came meanwhile, and the note that the range is
+there. Killed at any moment, it is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehost.stacks.data.postgres.applier import Applier, changed, put
+from rehost.stacks.data.postgres.backlog import Backlog
+from rehost.stacks.data.postgres.batch import Batch
+from rehost.stacks.data.postgres.catalog import one
+from rehost.stacks.data.postgres.hashing import checksum
+from rehost.stacks.data.postgres.ledger import Ledger
+from rehost.stacks.data.postgres.lsn import Snapshot, parse_lsn
+from rehost.stacks.data.postgres.session import Connection, Server, driver
+from rehost.stacks.data.postgres.units import OPENING, READY, WAITING, Unit
+from rehost.stacks.data.report import Report
+from rehost.stacks.errors import ProviderError, Reason
+
+_PIECE = 256 * 1024
+_FEW = 2000
+"""So many changes of a range are applied while the others wait."""
+
+
+@dataclass
+class Limit:
+    """At most `rate` bytes a second through all threads; none if 0."""
+
+    rate: int = 0
+    _free_at: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, size: int, stop: Callable[[float], Any]) -> None:
+        """Wait until so many bytes may pass."""
+        if not self.rate:
+            return
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now - 0.1) + size / self.rate
+            wait = self._free_at - now
+        if wait > 0:
+            stop(wait)
+
+
+class Links(threading.local):
+    """Each thread's own pair of connections."""
+
+    def __init__(self, source: Server, destination: Server) -> None:
+        self._servers = (source, destination)
+        self._pair: tuple[Connection, Connection] | None = None
+
+    def get(self) -> tuple[Connection, Connection]:
+        """The pair, outside a transaction."""
+        if self._pair is None:
+            source, destination = self._servers
+            self._pair = (source.connect(), destination.connect(replica=True))
+        return self._pair
+
+    def drop(self) -> None:
+        """Close them: after an error, or at the end."""
+        if self._pair is not None:
+            for link in self._pair:
+                link.close()
+            self._pair = None
+
+
+class Copier:
+    """Copies ranges for one mover. Threads share it."""
+
+    def __init__(
+        self, source: Server, destination: Server, applier: Applier, ledger: Ledger, report: Report, limit: Limit,
+        check: Callable[[], None], wait: Callable[[float], Any],
+    ) -> None:  # fmt: skip
+        self._source, self._destination = source, destination
+        self._applier, self._ledger, self._report, self._limit = applier, ledger, report, limit
+        self._check, self._wait = check, wait
+        self.links = Links(source, destination)
+
+    def __call__(self, unit: Unit) -> None:
+        """Bring one range over. Raises RehostError; nothing of it is there then."""
+        here, there = self.links.get()
+        try:
+            with self._destination.speaking(f"copy {unit.name}"):
+                self._copy(unit, here, there)
+        except BaseException:
+            with self._applier.lock:
+                unit.state, unit.backlog = WAITING, Backlog()
+            self.links.drop()
+            raise
+
+    def _copy(self, unit: Unit, here: Connection, there: Connection) -> None:
+        snapshot, at = self._opened(unit, here)
+        there.execute("BEGIN")
+        copied = True
+        if unit.compare:
+            with self._source.speaking("compare"):
+                wanted = checksum(here, unit.table, unit.where)
+            if checksum(there, unit.table, unit.where) == wanted:
+                copied = False
+                self._report.count(adopted=1)
+            else:
+                there.execute(f"DELETE FROM ONLY {unit.table.sql} WHERE {unit.where}")
+        if copied:
+            size = self._pump(unit, here, there)
+            self._report.count(copied=1, copied_bytes=size)
+        with self._source.speaking("end a snapshot"):
+            here.execute("COMMIT")
+        self._catch_up(unit, snapshot, at, there)
+
+    def _opened(self, unit: Unit, here: Connection) -> tuple[Snapshot, int]:
+        """A snapshot that has all that passed the range by. Changes are kept for it from now on."""
+        with self._applier.lock:
+            unit.backlog, unit.state = Backlog(), OPENING
+            passed = list(self._applier.passed)
+        while True:
+            with self._source.speaking("take a snapshot"):
+                here.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                snapshot = Snapshot.parse(one(here, "SELECT pg_current_snapshot()::text"))
+                at = parse_lsn(one(here, "SELECT pg_current_wal_insert_lsn()::text"))
+                if all(snapshot.sees(xid) for xid in passed):
+                    return snapshot, at
+                here.execute("ROLLBACK")
+            self._check()
+            self._wait(0.01)
+
+    def _pump(self, unit: Unit, here: Connection, there: Connection) -> int:
+        pq = driver().pq
+        table = unit.table
+        how = "binary" if table.binary else "text"
+        # Only a query knows ranges; a whole table is read without one.
+        rows = f"{table.sql} ({table.names})"
+        if unit.where != "true":
+            rows = f"(SELECT {table.names} FROM ONLY {table.sql} WHERE {unit.where})"
+        if not table.columns:
+            rows = f"(SELECT FROM ONLY {table.sql})"
+        into = f"{table.sql} ({table.names})" if table.columns else table.sql
+        a, b = here.pgconn, there.pgconn
+        self._said(self._source, a.exec_(f"COPY {rows} TO STDOUT (FORMAT {how})".encode()), pq.ExecStatus.COPY_OUT)
+        said = b.exec_(f"COPY {into} FROM STDIN (FORMAT {how})".encode())
+        self._said(self._destination, said, pq.ExecStatus.COPY_IN)
+        pieces: list[bytes] = []
+        held = total = 0
+        with self._source.speaking("read"):
+            while True:
+                size, data = a.get_copy_data(0)
+                if size > 0:
+                    pieces.append(bytes(data))
+                    held += size
+                if pieces and (held >= _PIECE or size <= 0):
+                    with self._destination.speaking("write"):
+                        b.put_copy_data(b"".join(pieces))
+                    total += held
+                    self._report.count(passed_bytes=held)
+                    self._limit(held, self._wait)
+                    pieces.clear()
+                    held = 0
+                    self._check()
+                    self._applier.check()
+                if size <= 0:
+                    break
+        while (result := a.get_result()) is not None:
+            self._said(self._source, result, pq.ExecStatus.COMMAND_OK)
+        b.put_copy_end()
+        while (result := b.get_result()) is not None:
+            self._said(self._destination, result, pq.ExecStatus.COMMAND_OK)
+        return total
+
+    def _said(self, server: Server, result: Any, wanted: Any) -> None:
+        if result.status != wanted:
+            code = (result.error_field(driver().pq.DiagnosticField.SQLSTATE) or b"").decode()
+            kind = driver().errors.lookup(code) if code else driver().OperationalError
+            raise server.problem(kind(result.error_message.decode("utf-8", "replace")), "copy")
+
+    def _catch_up(self, unit: Unit, snapshot: Snapshot, at: int, there: Connection) -> None:
+        applier = self._applier
+        batch = Batch(self._destination, there, applier.fetch, applier.touched)
+        while True:
+            self._check()
+            applier.check()
+            with applier.lock:
+                last = unit.backlog.count <= _FEW
+                taken, unit.backlog = unit.backlog, Backlog()
+                if unit.state != OPENING:
+                    raise ProviderError(
+                        f"{unit.name}: the stream of changes was interrupted", reason=Reason.UNAVAILABLE
+                    )
+                if last:
+                    self._apply(unit, snapshot, taken, batch)
+                    upto = applier.position
+                    self._ledger.ready(there, unit, snapshot, at, upto)
+                    there.execute("COMMIT")
+                    unit.snapshot, unit.at, unit.upto = snapshot, at, upto
+                    unit.state, unit.compare = READY, False
+                    return
+            self._apply(unit, snapshot, taken, batch)
+
+    def _apply(self, unit: Unit, snapshot: Snapshot, taken: Backlog, batch: Batch) -> None:
+        for changes in taken.chunks():
+            for xid, old, new, old_key, new_key, misfit in changes:
+                if not snapshot.sees(xid):
+                    if misfit:
+                        raise changed(misfit)
+                    put(batch, unit, old, new, old_key, new_key)
+            batch.flush()
