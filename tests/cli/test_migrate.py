@@ -91,6 +91,7 @@ def test_everything_arrives_with_its_metadata_and_a_second_pass_copies_only_chan
     assert [e["phase"] for e in record["phases"]] == [
         "preflight", "provision", "replicate", "verify", "cutover", "prove",
     ]  # fmt: skip
+    assert record["move"] in (folder / ".rehost/sandbox/plaza/aws-hetzner/migration.html").read_text()
     report = record["phases"][3]["buckets"]["site"]
     assert report["source_digest"] == report["destination_digest"]
 

@@ -5,7 +5,8 @@ A case file names for each kind, and under `*` for all of the provider's:
     inputs     what to create; `${x.id}` is an output of the resource x, `${fact}` something the stand-in knows,
                `${name}` a name, `${n}` a number and `${four}` four digits that nothing else has
     uses, own  the resources that the inputs speak of, by the kind whose case makes them: `uses` are shared by all
-               resources of a test, `own` are made anew for each; {kind: ..., with: {...}} changes their inputs
+               resources of a test, `own` are made anew for each; {kind: ..., with: {...}} changes their inputs,
+               which may speak of shared ones
     then       further resources, made where `change` speaks of them
     change     by name of the check, properties that change in place, with their new values
     also       further sets of inputs, laid over the first, that have to be created, read and imported as well
@@ -136,6 +137,7 @@ class Bench:
         number = next(self._numbers)
         scope: dict[str, Any] = {
             **self.facts,
+            **self._shared,
             "name": f"c{number}",
             "n": number,
             "four": f"{number:04}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from bench import Bench
 from cryptography import x509
@@ -20,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from rehost.providers import registry, sandbox
+from rehost.providers.sandbox.postgres import PostgresServer
 from rehost.stacks.model import Target
 from rehost.stacks.ports import Connection
+from rehost.stacks.sql.role import TOKEN as ROLE
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +89,45 @@ def boto_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: count[0]
 
 
+OWNER = "owner's pass"
+
+
+@pytest.fixture(scope="session")
+def sql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A real database server."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres") / "server", 18, port=free_port())
+    server.create("admin", superuser="admin")
+    server.start()
+    yield server
+    server.drop()
+
+
+def database_for(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Variables that lead to a database of its own for tests of roles; the owner is no superuser."""
+    if ROLE not in request.node.callspec.params.values():
+        yield {}
+        return
+    server: PostgresServer = request.getfixturevalue("sql_server")
+
+    def ask(query: str) -> list[Any]:
+        with psycopg.connect(server.url("admin", "admin"), autocommit=True) as connection:
+            answer = connection.execute(query.encode())
+            return answer.fetchall() if answer.description else []
+
+    ask(f"create role shop login createrole password '{OWNER.replace(chr(39), chr(39) * 2)}'")
+    ask("create database shop owner shop")
+    yield {"REHOST_SQL_CONTRACT": f"{server.address}:{server.port}"}
+    ask("drop database shop with (force)")
+    for (query,) in ask("select format('drop role %I', rolname) from pg_roles where rolname !~ '^(pg_|admin$)'"):
+        ask(query)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def memory_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     from rehost.providers.memory.adapter import MemoryAdapter
     from rehost.providers.memory.cloud import MemoryCloud
@@ -141,7 +184,10 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 0)
     moto_api_backend.reset()
     facts = {"image": amis.AMIS[0]["ami_id"], **request.getfixturevalue("certificates")}
-    yield Bench("aws", registry.adapter("aws"), connection, calls, clock, facts)
+    plain = connection.environment
+    for more in database_for(request):
+        connection.environment = {**plain, **more}
+        yield Bench("aws", registry.adapter("aws"), connection, calls, clock, facts)
 
 
 def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
@@ -158,15 +204,17 @@ def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         "HETZNER_S3_ENDPOINT": request.getfixturevalue("objects"),
     }
     adapter = registry.adapter("hetzner")
-    connection = adapter.connect(Target(provider="hetzner", region="fsn1"), environment)
+    target = Target(provider="hetzner", region="fsn1")
 
     def calls() -> int:
         return sum(switch.app.calls.values()) + boto()
 
     # The object storage outlives the test, as names of buckets have to.
     facts = {"unique": uuid.uuid4().hex[:8], **request.getfixturevalue("certificates")}
-    yield Bench("hetzner", adapter, connection, calls, clock, facts)
-    connection.close()
+    for more in database_for(request):
+        connection = adapter.connect(target, {**environment, **more})
+        yield Bench("hetzner", adapter, connection, calls, clock, facts)
+        connection.close()
 
 
 BENCHES: dict[str, Callable[[pytest.FixtureRequest], Iterator[Bench]]] = {

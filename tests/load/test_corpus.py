@@ -24,6 +24,8 @@ BEYOND = {
     ("edge", "certificates.own"),
     ("edge", "load_balancers.plain.listen.0.certificate"),
     ("huge-number", "servers.app.count"),
+    ("roles", "databases.main.roles.as.settings"),
+    ("roles", "databases.main.roles.odd.password"),
     ("services", "services.blind.healthcheck"),
     ("services", "services.early.timezone"),
     ("services", "services.served.ports"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from typing import Any
@@ -16,6 +17,9 @@ from werkzeug.serving import make_server
 from rehost.providers.sandbox.faults import Faults
 
 KEY, SECRET = "AKIATESTTESTTEST0000", "a secret of the tests"
+TRUST = json.dumps(
+    {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+)
 
 
 class Served:

@@ -13,7 +13,7 @@ from rehost.providers.sandbox.aws_api.operations import call_of
 from rehost.providers.sandbox.faults import Faults, Rule
 from rehost.providers.sandbox.hcloud_api import HcloudApi
 from rehost.providers.sandbox.hcloud_dialect import HcloudDialect
-from served import Hand, Served, refused
+from served import TRUST, Hand, Served, refused
 
 PUT = {"Bucket": "b-1", "Key": "k", "Body": b"x" * 3_000_000}
 WRONG_RULES: list[Any] = [
@@ -131,7 +131,7 @@ def test_instances_of_a_launch_are_not_seen_at_once(aws: Served, hand: Hand) -> 
 def test_roles_and_profiles_lag_and_a_launch_does_not_know_the_profile(aws: Served, hand: Hand) -> None:
     iam, ec2 = aws.client("iam"), aws.client("ec2")
     aws.faults.add(Rule("*", "stale", seconds=5))
-    iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
     iam.create_instance_profile(InstanceProfileName="p")
     assert refused(iam.get_role, RoleName="r") == ("NoSuchEntity", 404)
     assert iam.list_instance_profiles()["InstanceProfiles"] == []

@@ -17,7 +17,7 @@ from control_tools import aws_client, until
 from rehost.providers.sandbox import control
 from rehost.providers.sandbox.aws_api.memory import MotoMemory, StoredContent
 from rehost.providers.sandbox.keeping import Gate, Keeping
-from served import Served
+from served import TRUST, Served
 
 SEED = {"LocationConstraint": "eu-central-1"}
 
@@ -71,7 +71,7 @@ def fill(served: Served) -> None:
     upload = s3.create_multipart_upload(Bucket="kept-1", Key="m")["UploadId"]
     s3.upload_part(Bucket="kept-1", Key="m", UploadId=upload, PartNumber=1, Body=b"y" * (6 << 20))
     served.client("route53").create_hosted_zone(Name="plaza.example", CallerReference="1")
-    served.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+    served.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
     elb.create_load_balancer(Name="lb", Subnets=ids)
     elb.create_target_group(Name="tg", Protocol="HTTP", Port=80, VpcId=vpc)
     served.client("acm").request_certificate(DomainName="plaza.example")

@@ -5,16 +5,21 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import UNKNOWN, Number, Ref, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.hosts import resource as unit
 from rehost.stacks.ports import Call, Change, Diff, Disruption, KindRules, Known, Live
+from rehost.stacks.sql import role
+from rehost.stacks.sql.port import Place, SqlSession
+from rehost.stacks.sql.reach import Reach
 
 _SETS = (
     "inputs",
@@ -68,7 +73,7 @@ class RuleBook:
             raw = {key: value for key, value in self._raw[token].items() if key != "limits"}
             for key in _SETS:
                 raw[key] = frozenset(raw.get(key, ()))
-            for key in ("shows", "addresses"):
+            for key in ("shows", "addresses", "within"):
                 raw[key] = tuple(raw.get(key, ()))
             raw["unique"] = tuple(tuple(names) for names in raw.get("unique", ()))
             raw["disruption"] = {
@@ -85,7 +90,7 @@ class RuleBook:
 
 
 NO_DIFF = Diff()
-UNITS = RuleBook(unit.RULES)
+OWN = (RuleBook(unit.RULES), RuleBook(role.RULES))
 """The rules of what no official type describes: the same at every provider."""
 
 
@@ -98,11 +103,11 @@ class BaseAdapter:
     native: frozenset[str] = frozenset()
 
     def _book(self, token: str) -> RuleBook:
-        return UNITS if token in UNITS.tokens() else self.book
+        return next((book for book in OWN if token in book.tokens()), self.book)
 
     def kinds(self) -> Sequence[str]:
-        """Type tokens of all that this provider declares to carry out."""
-        return self.book.tokens()
+        """Type tokens of all that this provider declares to carry out, roles of databases among them."""
+        return (*self.book.tokens(), role.TOKEN)
 
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""
@@ -420,12 +425,21 @@ class KindDispatch:
     people."""
 
     kinds: Mapping[str, Kind]
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def kind(self, token: str) -> Kind:
         """What carries out resources of a type."""
         if token == unit.TOKEN and token not in self.kinds:
             return NoHosts()
         return self.kinds[token]
+
+    @contextmanager
+    def sql(self, place: Place) -> Iterator[SqlSession]:
+        """A session of a database, reached through a host where units are put on them."""
+        units = self.kinds.get(unit.TOKEN)
+        host_of = units.host_of if isinstance(units, unit.UnitKind) else None
+        with Reach(self.environment, host_of).open(place) as session:
+            yield session
 
     def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
         """Make the resource and wait until it can be used."""

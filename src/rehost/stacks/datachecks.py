@@ -9,11 +9,13 @@ from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.load import Loaded
 from rehost.stacks.model import Cache, Database, Stack
 from rehost.stacks.ports import Adapter
+from rehost.stacks.rolechecks import check_roles
 from rehost.stacks.substitutes import SUBSTITUTED, group_for
 
 
 def check_data(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     """Every finding, with paths into the partial stack."""
+    yield from check_roles(stack)
     parts: list[tuple[str, str, Database | Cache]] = [("databases", n, d) for n, d in stack.databases.items()]
     parts += [("caches", n, c) for n, c in stack.caches.items()]
     for family, name, part in parts:

@@ -361,6 +361,7 @@ class Deployment:
             state.deployment or None,
             secrets=values,
             texts=self.legal.texts,
+            roles=self.legal.roles,
         )
         return lower(self.adapter, lowering)
 
@@ -368,12 +369,13 @@ class Deployment:
         return self.adapter.price(token, inputs, self.target)
 
     def _secrets(self, state: State, *, draw: bool) -> dict[str, Value]:
-        """Values of the stack's secrets: kept, or with `draw` made or read from the environment."""
+        """Values of the stack's secrets: read from the environment where it has them, otherwise kept; with `draw`
+        made, and asked for where there is none."""
         values: dict[str, Value] = {}
         for name, secret in self.legal.stack.secrets.items():
             kept = state.secrets.get(name)
-            if secret.from_env is not None and draw:
-                given = self.environment.get(secret.from_env)
+            given = self.environment.get(secret.from_env) if secret.from_env is not None else None
+            if secret.from_env is not None and (draw or given is not None):
                 if given is None and kept is None:
                     raise InvalidInput(
                         f"the secret {name} has no value",

@@ -108,6 +108,7 @@ TITLES = {
     "region": "A target's provider has no such region",
     "repeated": "Something is named twice",
     "reserved-name": "A target reserves this name",
+    "roles": "A role can't be had as it is asked for",
     "rule-direction": "A firewall rule has the key of the other direction",
     "rules": "A firewall has more rules than a target allows",
     "schedule": "A schedule is none, or its time zone is not known",

@@ -12,11 +12,26 @@ from typing import Any
 
 from rehost.stacks import substitutes, wayout
 from rehost.stacks.diagnostics import PathKey
-from rehost.stacks.model import LoadBalancer, Secret, Stack
+from rehost.stacks.model import Database, LoadBalancer, Role, Secret, Stack
 from rehost.stacks.substitutes import SUBSTITUTED
 
 _PASSWORD_BYTES = 24
 """Of a drawn password: 32 characters of base64, which every engine takes and no URL needs to escape."""
+
+
+@dataclass(frozen=True)
+class SqlRole:
+    """A role of a database. `password` is a text that refers to a secret, empty where it can't log in; `group` is
+    the server that stands in the database's place, empty where the target has the database itself; `doors` are
+    server groups that reach it."""
+
+    database: str
+    name: str
+    role: Role
+    password: str
+    creators: tuple[str, ...]
+    group: str
+    doors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class Legal:
     stack: Stack
     texts: Mapping[str, str]
     origins: Mapping[PathKey, PathKey]
+    roles: tuple[SqlRole, ...] = ()
 
 
 def legalize(stack: Stack, native: frozenset[str]) -> Legal:
@@ -51,6 +67,7 @@ class _Made:
         self._missing = SUBSTITUTED - native
         self._texts: dict[str, str] = {}
         self._origins: dict[PathKey, PathKey] = {}
+        self._roles: list[SqlRole] = []
         self._new: dict[str, Any] = {
             family: dict(getattr(stack, family))
             for family in ("secrets", "servers", "firewalls", "volumes", "databases", "caches")
@@ -66,7 +83,8 @@ class _Made:
 
     def legal(self) -> Legal:
         """The result."""
-        return Legal(self._stack.model_copy(update=self._new), self._texts, self._origins)
+        stack = self._stack.model_copy(update=self._new)
+        return Legal(stack, self._texts, self._origins, tuple(self._roles))
 
     def databases(self) -> None:
         """Passwords, URLs and substitutes of databases."""
@@ -81,8 +99,33 @@ class _Made:
                 f"{address}.user": wanted.owner,
                 f"{address}.password": password,
             }
+            for role, about in wanted.roles.items():
+                self._role(name, wanted, role, about)
             if f"databases.{wanted.engine}" in self._missing:
                 self._put(address, substitutes.database(self._stack, name, wanted, password))
+
+    def _role(self, database: str, wanted: Database, name: str, role: Role) -> None:
+        address = f"databases.{database}.roles.{name}"
+        password = role.password or (_drawn(address, self._new["secrets"]) if role.login else "")
+        self._texts[f"{address}.user"] = name
+        if role.login:
+            where = f"${{databases.{database}.host}}:{wanted.port}/{wanted.database}"
+            self._texts[f"{address}.password"] = password
+            self._texts[f"{address}.url"] = f"{wanted.scheme}://{name}:{password}@{where}"
+        owners = (other for other, one in wanted.roles.items() if one.privileges == "owner" and other != name)
+        substituted = f"databases.{wanted.engine}" in self._missing
+        doors = [door.removeprefix("servers.") for door in wanted.reachable_from] or list(self._stack.servers)
+        self._roles.append(
+            SqlRole(
+                database,
+                name,
+                role,
+                password,
+                tuple(owners) if role.privileges else (),
+                substitutes.group_for(f"databases.{database}") if substituted else "",
+                tuple(doors),
+            )
+        )
 
     def caches(self) -> None:
         """Passwords, URLs and substitutes of caches; only a provider's own speak TLS."""

@@ -6,12 +6,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import UNKNOWN, Graph, Join, Ref, Resource, Secret, Value, make_urn
 from rehost.stacks.model import Network, Stack, Target
 from rehost.stacks.ports import Adapter
+
+if TYPE_CHECKING:
+    from rehost.stacks.legalize import SqlRole
 
 REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
 
@@ -35,6 +38,7 @@ class Lowering:
 
     texts: Mapping[str, str] = field(default_factory=dict)
     """What references to derived values stand for, by address; see legalize."""
+    roles: tuple[SqlRole, ...] = ()
 
     def fact(self, key: str) -> Any:
         """A chosen fact, UNKNOWN where nothing could be chosen yet."""

@@ -270,6 +270,10 @@ class Planner:
         now: Live,
     ) -> Step:
         rules = self.adapter.rules(resource.type)
+        if now.unseen:
+            self._notes.append(
+                f"{resource.component} {rules.title} {resource.name} is taken to be as it was: {now.unseen}"
+            )
         diff = self.adapter.diff(resource.type, now.inputs, now.outputs, inputs)
         base["was_monthly"] = was = self._price(resource.type, now.inputs)
         drifted = old is not None and self.live is not None and _drifted(self.adapter, resource.type, old, now)

@@ -153,7 +153,7 @@ def cost(stack: Stack, adapter: Adapter, target: Target) -> Cost:
     stack = legal.stack
     resolution = resolve_facts(adapter, stack, target, {})
     secrets = dict.fromkeys(stack.secrets, UNKNOWN)
-    graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets, legal.texts))
+    graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets, legal.texts, legal.roles))
     prices = [adapter.price(r.type, _known(r.inputs), target) for r in graph.resources.values()]
     known = [price for price in prices if price is not None]
     return Cost(round(sum(known), 2), len(prices) - len(known), adapter.currency)

@@ -7,6 +7,7 @@ provider. Both together are Pulumi's resource semantics: check, diff, create (wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rehost.stacks.lower import Lowering
     from rehost.stacks.model import Stack, Target
     from rehost.stacks.portability import Finding
+    from rehost.stacks.sql.port import Place, SqlSession
 
 
 class Disruption(IntEnum):
@@ -82,6 +84,8 @@ class KindRules:
     """Inputs of these groups that are address ranges: they may not even overlap."""
     integers: frozenset[str] = frozenset()
     """Properties that hold other resources' ids as whole numbers, as the official provider writes them."""
+    within: tuple[str, ...] = ()
+    """Inputs with ids of resources that it is gone with: it is not deleted by itself where one of them is."""
     joins: bool = False
     """Only ties two others together (an attachment): nothing is lost with it."""
     create_s: float = 600.0
@@ -147,6 +151,8 @@ class Live:
     id: str
     inputs: Mapping[str, Value]
     outputs: Mapping[str, Value]
+    unseen: str = ""
+    """Why it could not be looked at; it is told as it was known then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +241,9 @@ class Connection(Protocol):
 
     def objects(self, bucket: Mapping[str, Value]) -> ObjectStore:
         """The content of a bucket, given the outputs of its resource."""
+
+    def sql(self, place: Place) -> AbstractContextManager[SqlSession]:
+        """A session of a database's owner. Raises SqlAway with what to do where it can't be reached from here."""
 
     def close(self) -> None:
         """Give back what the connection holds."""

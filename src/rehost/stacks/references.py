@@ -12,6 +12,7 @@ from rehost.stacks.load.environment import ENV
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.lower import REFERENCE
 from rehost.stacks.model import Stack
+from rehost.stacks.rolechecks import check_role
 
 ATTRIBUTES = {
     "servers": ("private_ip", "public_ip", "private_ips", "public_ips"),
@@ -43,7 +44,7 @@ def accepts(path: PathKey) -> bool:
             return True
         case ("dns", _, int(), str(key), *_):
             return key in _VALUES
-        case ("databases", _, "password"):
+        case ("databases", _, "password") | ("databases", _, "roles", _, "password"):
             return True
         case ("certificates", _, "certificate" | "private_key") | ("services", _, "environment", _):
             return True
@@ -120,6 +121,9 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
         summary = f"there is no {name!r} under {family}" if name else f"${{{address}}} names none of the {family}"
         fix = did_you_mean(name, present) or f"add it under `{family}:`, or take the reference out"
         yield Diagnostic("reference", summary, why, fix, path)
+    elif family == "databases" and attribute.startswith("roles."):
+        if ("databases", name, "roles") not in loaded.left_out:
+            yield from check_role(stack, name, attribute.removeprefix("roles."), path)
     elif attribute in attributes:
         yield from _nothing_there(stack, loaded, family, name, attribute, path)
     else:

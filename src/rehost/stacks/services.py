@@ -10,6 +10,7 @@ from rehost.stacks.hosts.resource import TOKEN, spec_of
 from rehost.stacks.hosts.units import Limits, Order, Restart, UnitSpec
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Service
+from rehost.stacks.roles import roles_in
 
 Server = Callable[[str], Mapping[str, Value]]
 """`serverId` and `connection` of a server, by its name: what a provider knows of it."""
@@ -24,6 +25,8 @@ def units(lowering: Lowering, server: Server, export: Callable[[str], Value]) ->
             for other in service.depends_on
             for member in stack.runs_on(other)
         ]
+        used = (urn for text in service.environment.values() for urn in roles_in(lowering, text))
+        after += dict.fromkeys(used)
         variables = {key: _text(lowering.text(text, export)) for key, text in service.environment.items()}
         for position, member in enumerate(stack.runs_on(name), 1):
             full = _unit(name, member)

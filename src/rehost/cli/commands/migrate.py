@@ -86,7 +86,9 @@ def command(
         try:
             with watching(format_) as new.emit:
                 Migration(move, until).run()
+            _page(move)
         except RehostError:
+            _page(move)
             if format_ == "text" and move.record:
                 show(RecordView(move.record, str(move.folder / records.NAME), error=False))
             raise
@@ -97,6 +99,20 @@ def command(
         show(RecordView(move.record, str(move.folder / records.NAME)))
     elif format_ == "markdown":
         click.echo(record_markdown(move.record), nl=False)
+
+
+def _page(move: Move) -> None:
+    """The record as a page beside it, for those who were not there."""
+    from rehost.cli.render.report import record_html
+    from rehost.stacks.errors import RehostError
+
+    if move.record:
+        path = move.folder / "migration.html"
+        try:
+            path.write_text(record_html(move.record), encoding="utf-8")
+            path.chmod(0o600)
+        except OSError as error:
+            raise RehostError(f"{path} can't be written", why=str(error), fix="make room on the disk") from error
 
 
 def _preview(move: Move, format_: str, then: str) -> None:

@@ -69,7 +69,7 @@ class _Screen:
                 self._out.print(head.append(again, style="not bold dim"))
             case PhaseEnded():
                 self._end_live()
-                word = _WORDS.get(event.outcome, event.outcome)
+                word = word_of(event.outcome)
                 style = _STYLES.get(event.outcome, "bold red")
                 self._out.print(Text(f"    {word} in {duration(event.seconds)}", style=style))
             case Progress():
@@ -235,7 +235,7 @@ class RecordView:
         record = self._record
         outcome = state_of(record, self._running)
         head = Text(f"{record['stack']}: {record['from']} -> {record['to']}: ", style="bold")
-        yield head.append(_WORDS.get(outcome, outcome), style=_STYLES.get(outcome, "red"))
+        yield head.append(word_of(outcome), style=_STYLES.get(outcome, "red"))
         yield _phases(record)
         for name, bucket in record["buckets"].items():
             yield from _bucket(name, bucket)
@@ -257,7 +257,7 @@ class RecordView:
             yield Text("\nwhat went wrong", style="bold")
             yield from (_item(error[name]) for name in ("summary", "why", "fix") if error[name])
         yield from _todo(record["remaining"])
-        yield Text(f"\nrecord: {self._where}", style="dim", no_wrap=True, overflow="fold")
+        yield Text(f"\nrecord: {self._where}, and as a page: migration.html", style="dim", overflow="fold")
 
 
 def state_of(record: Mapping[str, Any], running: bool) -> str:
@@ -265,6 +265,11 @@ def state_of(record: Mapping[str, Any], running: bool) -> str:
     if record["outcome"] == "running" and not running:
         return "interrupted"
     return str(record["outcome"])
+
+
+def word_of(outcome: str) -> str:
+    """An outcome as people say it."""
+    return _WORDS.get(outcome, outcome)
 
 
 def _phases(record: Mapping[str, Any]) -> Table:
@@ -275,13 +280,13 @@ def _phases(record: Mapping[str, Any]) -> Table:
         table.add_row(
             f"  {entry['phase']}",
             Text(seconds, justify="right"),
-            Text(_WORDS.get(outcome, outcome), style=_STYLES.get(outcome, "red")),
-            Text(_told(entry), style="dim"),
+            Text(word_of(outcome), style=_STYLES.get(outcome, "red")),
+            Text(phase_told(entry), style="dim"),
         )
     return table
 
 
-def _told(entry: Mapping[str, Any]) -> str:
+def phase_told(entry: Mapping[str, Any]) -> str:
     """What a phase found, in a few words."""
     match entry:
         case {"phase": "preflight", "buckets": buckets}:
@@ -326,11 +331,11 @@ def _bucket(name: str, bucket: Mapping[str, Any]) -> Iterator[Text]:
 def record_markdown(record: Mapping[str, Any], running: bool = False) -> str:
     """A move as Markdown."""
     outcome = state_of(record, running)
-    lines = [f"### {record['stack']}: {record['from']} → {record['to']}: {_WORDS.get(outcome, outcome)}", ""]
+    lines = [f"### {record['stack']}: {record['from']} → {record['to']}: {word_of(outcome)}", ""]
     lines += ["| phase | outcome | time | |", "| --- | --- | ---: | --- |"]
     for entry in record["phases"]:
         seconds = duration(entry["seconds"]) if "seconds" in entry else ""
-        lines.append(f"| {entry['phase']} | {entry['outcome']} | {seconds} | {_told(entry)} |")
+        lines.append(f"| {entry['phase']} | {entry['outcome']} | {seconds} | {phase_told(entry)} |")
     for name, bucket in record["buckets"].items():
         if "copied" in bucket:
             lines += ["", f"Bucket `{name}`: {count(bucket['objects'], 'object')}, {size(bucket['bytes'])};"]

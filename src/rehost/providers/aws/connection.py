@@ -49,6 +49,7 @@ from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
 from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
+from rehost.stacks.sql import role as sql_role
 
 _CLASSES: Sequence[Any] = (
     address.Eip,
@@ -131,6 +132,7 @@ class AwsConnection(KindDispatch):
     """Clients of one region. Repeats are the engine's: boto3's own are off."""
 
     def __init__(self, target: Target, environment: Mapping[str, str], book: RuleBook) -> None:
+        self.environment = environment
         session = boto3.session.Session(
             aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
             aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
@@ -160,6 +162,7 @@ class AwsConnection(KindDispatch):
             f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
         )
         self.kinds = {token: kind(self._clients, book.rules(token)) for token, kind in KINDS.items()}
+        self.kinds[sql_role.TOKEN] = sql_role.RoleKind(self.sql)
 
     def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
         """Make the resource and wait until it can be used; what it refers to may be known here only later."""

@@ -16,6 +16,7 @@ from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
+from rehost.stacks.roles import roles
 from rehost.stacks.services import units
 from rehost.stacks.userdata import combined
 from rehost.stacks.wayout import gateway
@@ -60,6 +61,7 @@ class AwsLowering(Components):
         for name, cache in self._stack.caches.items():
             yield from managed.cache(self, name, cache, inside)
         yield from self._buckets()
+        yield from roles(self.lowering, self._host, self.export, self._holder)
         yield from units(self.lowering, self._host, self.export)
         for zone, records in self._stack.dns.items():
             about: dict[str, Value] = {
@@ -350,6 +352,10 @@ class AwsLowering(Components):
         if self._stack.overshadowed(zone, record):
             logical += f"@{zone}"
         return self.lowering.resource(t.RECORD, logical, inputs, component=f"dns.{name}")
+
+    def _holder(self, database: str, group: str) -> Value:
+        del group
+        return self.ref(t.DATABASE, database)
 
     def _host(self, member: str) -> dict[str, Value]:
         group = self._stack.servers[member.rpartition("-")[0]]

@@ -30,6 +30,7 @@ from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
 from rehost.stacks.ports import Candidate, Identity, Need
+from rehost.stacks.sql import role
 
 CLOUD: Mapping[str, Any] = {
     t.PLACEMENT: simple.PlacementGroup,
@@ -122,6 +123,7 @@ class HetznerConnection(KindDispatch):
     """One project of the Cloud API, and the object storage beside it."""
 
     def __init__(self, target: Target, environment: Mapping[str, str], book: RuleBook) -> None:
+        self.environment = environment
         token = environment.get("HCLOUD_TOKEN")
         if not token:
             raise InvalidInput(
@@ -138,6 +140,7 @@ class HetznerConnection(KindDispatch):
             kind: Numbered(make(self._api, book.rules(kind)), book.rules(kind)) for kind, make in CLOUD.items()
         }
         self.kinds |= {kind: make(self._objects, book.rules(kind)) for kind, make in OBJECTS.items()}
+        self.kinds[role.TOKEN] = role.RoleKind(self.sql)
 
     def identify(self, deployment: str) -> Identity:
         """The API has no call that names the project: the anchor of the deployment is looked for."""

@@ -11,6 +11,7 @@ from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
+from rehost.stacks.roles import roles
 from rehost.stacks.services import units
 from rehost.stacks.userdata import combined
 from rehost.stacks.wayout import client, gateway
@@ -55,6 +56,7 @@ class HetznerLowering(Components):
         for name, balancer in stack.load_balancers.items():
             yield from edge.load_balancer(self, name, balancer)
         yield from self._buckets()
+        yield from roles(self.lowering, self._host, self.export, self._holder)
         yield from units(self.lowering, self._host, self.export)
         for zone, records in stack.dns.items():
             yield self.labelled(t.ZONE, zone, f"dns.{zone}", {"name": zone, "mode": "primary"})
@@ -208,6 +210,10 @@ class HetznerLowering(Components):
                 override=server.override,
                 after=after,
             )
+
+    def _holder(self, database: str, group: str) -> Value:
+        del database
+        return self.ref(t.VOLUME, f"{group}-1")
 
     def _host(self, member: str) -> dict[str, Value]:
         public = self._stack.servers[member.rpartition("-")[0]].public

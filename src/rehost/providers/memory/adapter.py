@@ -17,6 +17,7 @@ from rehost.stacks.lower import Lowering, overridden
 from rehost.stacks.model import Record, Stack, Target
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
+from rehost.stacks.roles import roles
 from rehost.stacks.services import units
 
 _SIZES = tuple((f"m{cpu}", cpu, cpu * 2) for cpu in (1, 2, 4, 8, 16, 32, 64))
@@ -150,6 +151,7 @@ class _Lower:
             yield self._make("sshKey", name, f"ssh_keys.{name}", {"publicKey": key})
         yield from self._servers()
         yield from self._data()
+        yield from roles(self._l, self._host, self._export, lambda name, _: self._ref("database", name))
         yield from units(self._l, self._host, self._export)
         yield from self._edge()
         for name, bucket in stack.buckets.items():

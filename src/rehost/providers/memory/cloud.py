@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.hosts.pool import in_memory
 from rehost.stacks.hosts.port import Host, HostGone
+from rehost.stacks.sql.memory import MemorySql
+from rehost.stacks.sql.port import SqlAway
 
 _T = TypeVar("_T")
 
@@ -60,6 +62,7 @@ class MemoryCloud:
         self.calls: dict[str, int] = {}
         self.buckets: dict[str, dict[str, tuple[bytes, dict[str, Any]]]] = {}
         self._hosts = in_memory()
+        self._databases: dict[str, MemorySql] = {}
         self._random = random.Random(seed)
         self._now = now
         self._wait = wait or threading.Event().wait
@@ -135,6 +138,15 @@ class MemoryCloud:
             if self._last(server) is None:
                 raise HostGone(f"there is no server {server}")
         return self._hosts(server, connection)
+
+    def database(self, id_: str) -> MemorySql:
+        """The content of a database, by its id. Raises SqlAway where there is no such database."""
+        with self._lock:
+            record = self._last(id_)
+            if record is None:
+                raise SqlAway(f"there is no database {id_}")
+            about = record["inputs"]
+            return self._databases.setdefault(id_, MemorySql(str(about["database"]), str(about["owner"])))
 
     def inventory(self) -> list[dict[str, Any]]:
         """All records that exist, without latency or faults."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rehost.providers.base import KindDispatch, RuleBook, described
@@ -12,6 +13,8 @@ from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.hosts import resource as unit
 from rehost.stacks.ports import Call, Candidate, Identity, KindRules, Known, Live, Need
+from rehost.stacks.sql import role
+from rehost.stacks.sql.port import Place, SqlSession
 
 
 class MemoryKind:
@@ -77,7 +80,13 @@ class MemoryConnection(KindDispatch):
         self._cloud = cloud
         self._denied = denied
         records = {token: MemoryKind(cloud, book.rules(token)) for token in book.tokens()}
-        self.kinds = {**records, unit.TOKEN: unit.UnitKind(cloud.host)}
+        self.kinds = {**records, unit.TOKEN: unit.UnitKind(cloud.host), role.TOKEN: role.RoleKind(self.sql)}
+
+    @contextmanager
+    def sql(self, place: Place) -> Iterator[SqlSession]:
+        """A session of a database of this process."""
+        with self._cloud.database(place.holder).open(place) as session:
+            yield session
 
     def identify(self, deployment: str) -> Identity:
         """The cloud's account."""

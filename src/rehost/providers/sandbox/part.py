@@ -1,9 +1,15 @@
 """One stand-in in a process of its own. Run as a module; reads its settings as a line of JSON from standard input,
-says on standard output when it answers, ends when the input does."""
+says on standard output when it can be called, ends when the input does.
+
+It can be called before all is imported, which takes most of the time of a start: the socket listens already,
+and the first calls wait in its queue. With state to take up it waits, as that may be of no use.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import gc
+import importlib.util
 import json
 import logging
 import os
@@ -12,13 +18,12 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from werkzeug.serving import make_server
-
-from rehost.providers.sandbox.faults import Faults, Rule
-from rehost.providers.sandbox.keeping import Keeping, Memory
-from rehost.providers.sandbox.wire import App, Dialect, Environ
+if TYPE_CHECKING:
+    from rehost.providers.sandbox.faults import Faults
+    from rehost.providers.sandbox.keeping import Keeping, Memory
+    from rehost.providers.sandbox.wire import App, Dialect, Environ
 
 
 def stand_in(
@@ -35,15 +40,23 @@ def stand_in(
             setattr(hcloud.behaviour, name, value)
         return _kept(hcloud, HcloudDialect(), kept, lambda folder: HcloudMemory(hcloud))
     from rehost.providers.sandbox.aws_api.app import AwsApi
-    from rehost.providers.sandbox.aws_api.memory import MotoMemory
 
     api = AwsApi(keys, flavour="objects" if kind == "objects" else "aws", **switches)
-    return _kept(api, api.dialect, kept, lambda folder: MotoMemory(folder / "objects"))
+
+    def memory(folder: Path) -> Memory:
+        from rehost.providers.sandbox.aws_api.memory import MotoMemory
+
+        return MotoMemory(folder / "objects")
+
+    return _kept(api, api.dialect, kept, memory)
 
 
 def _kept(
     app: App, dialect: Dialect, folder: Path | None, memory: Callable[[Path], Memory]
 ) -> tuple[Faults, Keeping | None]:
+    from rehost.providers.sandbox.faults import Faults
+    from rehost.providers.sandbox.keeping import Keeping
+
     if folder is None:
         return Faults(app, dialect, log=_say), None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,6 +86,11 @@ def _handler(kind: str) -> Any:
     return MotoRequestHandler
 
 
+def _ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
 def _lock(folder: Path | None) -> TextIO | None:
     """Wait until the stand-in before this one has written what it knew. Held until the process ends."""
     if folder is None:
@@ -90,6 +108,17 @@ def main() -> None:
     kind = settings["kind"]
     kept = Path(settings["kept"]) if settings["kept"] else None
     lock = _lock(kept)
+    for module in ("werkzeug", *(("moto",) if kind != "hcloud" else ())):
+        if importlib.util.find_spec(module) is None:
+            raise SystemExit(f"No module named '{module}'")
+    if kept is None:
+        _ready()
+    # Nothing that is imported goes away again: looking for it takes a tenth of the time.
+    gc.disable()
+    from werkzeug.serving import make_server
+
+    from rehost.providers.sandbox.faults import Rule
+
     try:
         app, keeping = stand_in(kind, settings["keys"], settings["switches"], kept)
     except ValueError as error:
@@ -98,12 +127,14 @@ def main() -> None:
         app.add(Rule.of(rule))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(kind), fd=settings["socket"])
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    if kept is not None:
+        _ready()
     if kind == "aws":
         from rehost.providers.sandbox.aws_api.strict.rules import warm
 
         warm()
+    gc.freeze()
+    gc.enable()
     sys.stdin.read()
     if keeping is not None:
         keeping.save()

@@ -29,7 +29,7 @@ from rehost.stacks.graph import (
 from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.plan import Action, Plan, Step
 from rehost.stacks.ports import Adapter, Connection, Known, Live
-from rehost.stacks.state import Session
+from rehost.stacks.state import Session, State
 
 
 @dataclass
@@ -81,6 +81,7 @@ class Engine:
         state = self.session.state
         self._graph = graph
         self._purge = purge
+        self._going = _going(plan, state)
         self._gate = Gate(self.clock)
         self._numbers = max(state.pending, default=0)
         made = operations(plan, graph, state, self.adapter.rules)
@@ -407,6 +408,8 @@ class Engine:
         while True:
             try:
                 call.deadline += self._gate.wait(self.stop)
+                if any(known.inputs.get(key) in self._going for key in rules.within):
+                    break
                 if step.component in self._purge and rules.holds_data and step.component.startswith("buckets."):
                     self.connection.objects(known.outputs).purge()
                 self.connection.delete(call, step.type, known)
@@ -422,3 +425,9 @@ class Engine:
             wait=False,
         )
         return old.id
+
+
+def _going(plan: Plan, state: State) -> frozenset[Value]:
+    """Ids of what the plan removes."""
+    urns = (step.urn for step in plan.steps if step.action in (Action.DELETE, Action.REPLACE))
+    return frozenset(state.resources[urn].id for urn in urns if urn in state.resources)

@@ -61,7 +61,7 @@ class Look:
             for (key, resource), live in zip(asked.items(), answers, strict=True):
                 if live is not None:
                     secret_inputs = veiled(live.inputs, resource.inputs)
-                    live = Live(live.id, secret_inputs, veiled(live.outputs, resource.inputs))
+                    live = Live(live.id, secret_inputs, veiled(live.outputs, resource.inputs), live.unseen)
                 elif self.clock.time() < times.get(key, 0.0) + rules.visible_s / self.clock.pace:
                     again[key] = resource
                     continue

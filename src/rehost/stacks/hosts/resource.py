@@ -34,7 +34,7 @@ class UnitKind:
     """Create, read, find, update and delete over the host port, as providers do it over their APIs."""
 
     def __init__(self, host_of: FindHost) -> None:
-        self._host_of = host_of
+        self.host_of = host_of
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         """Put the unit and wait until it is healthy; a held one is put only."""
@@ -82,7 +82,7 @@ class UnitKind:
             self._host(known.inputs).remove(str(known.inputs["name"]))
 
     def _host(self, inputs: Mapping[str, Value]) -> Host:
-        return self._host_of(str(inputs.get("serverId", "")), inputs.get("connection") or {})
+        return self.host_of(str(inputs.get("serverId", "")), inputs.get("connection") or {})
 
     def _seen(self, inputs: Mapping[str, Value]) -> tuple[Status | None, Live | None]:
         """A unit as it is; None where there is none, its server gone included."""

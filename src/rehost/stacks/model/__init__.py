@@ -2,7 +2,7 @@
 
 from rehost.stacks.model.base import Bytes, Component, Override, parse_size, show_size
 from rehost.stacks.model.compute import Server, Size, Volume
-from rehost.stacks.model.data import Backups, Cache, Database
+from rehost.stacks.model.data import Backups, Cache, Database, Role
 from rehost.stacks.model.edge import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
 from rehost.stacks.model.services import Deploy, Service, ServiceCheck, UpdateConfig
@@ -29,6 +29,7 @@ __all__ = [
     "Network",
     "Override",
     "Record",
+    "Role",
     "Rule",
     "Secret",
     "Server",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from rehost.stacks.model.base import Bytes, Component, Override, complaint
 from rehost.stacks.model.compute import Size
@@ -62,6 +62,32 @@ class Backups(Component):
     """When, in UTC."""
 
 
+class Role(Component):
+    """A user of a database other than its owner. Its rights are those of `privileges`, and no others."""
+
+    login: bool = True
+    """Whether somebody may log in as it."""
+    password: SecretText | None = Field(None, examples=["${secrets.report}"])
+    """`${secrets.<name>}`; without it one is drawn and kept as a secret of the stack."""
+    privileges: Literal["read", "write", "owner"] | None = Field(None, examples=["read"])
+    """What it may do with the tables of its schemas; an owner may alter them and make others."""
+    schemas: tuple[Identifier, ...] = Field(("public",), min_length=1, examples=[["public"]])
+    """The schemas that its privileges are for; made where there are none."""
+    connection_limit: int | None = Field(None, ge=1, le=262_143, examples=[20])
+    """How many connections it may have at once."""
+    settings: Parameters = Field(default_factory=dict, examples=[{"statement_timeout": "30s"}])
+    """Settings of its sessions by the engine's own names."""
+
+    @model_validator(mode="after")
+    def _logs_in(self) -> Role:
+        if self.password is not None and not self.login:
+            raise complaint("a role without login has a password", "nobody asks for it", "remove it", "password")
+        if self.settings.keys() & {"role", "session_authorization"}:
+            key = "role" if "role" in self.settings else "session_authorization"
+            raise complaint(f"{key} can't be a setting", "the role would act as another", "remove it", "settings")
+        return self
+
+
 class Database(Component):
     """A database server with one database, reached from the private network only."""
 
@@ -87,6 +113,8 @@ class Database(Component):
     """Backups that the target makes by itself."""
     parameters: Parameters = Field(default_factory=dict)
     """Settings of the engine by its own names."""
+    roles: dict[Identifier, Role] = Field(default_factory=dict)
+    """Other users of the database, by name."""
     override: Override = Field(default_factory=dict)
     """Native properties, by provider or target."""
 

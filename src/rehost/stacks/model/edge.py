@@ -26,7 +26,7 @@ Host = Annotated[
 ]
 """A full host name."""
 
-SecretText = Annotated[str, StringConstraints(pattern=r"^\$\{secrets\.[a-z0-9-]+(\.value)?\}$")]
+SecretText = Annotated[str, StringConstraints(pattern=r"^\$\{secrets\.[a-z0-9_-]+(\.value)?\}$")]
 """A secret of the stack: `${secrets.<name>}`."""
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+IMAGE_GIB = 8
+
 
 def add() -> None:
     """Complete all of moto."""
@@ -26,6 +28,7 @@ def complete(service: str) -> None:
         case "ec2":
             _placement_groups()
             _groups_of_servers()
+            _sizes_of_images()
         case "iam":
             _instance_profile_tags()
         case "acm":
@@ -70,6 +73,19 @@ def _groups_of_servers() -> None:
     _put(Instance, "prep_nics", launched)
     _put(EC2Backend, "modify_instance_security_groups", server)
     _put(EC2Backend, "modify_network_interface_attribute", interface)
+
+
+def _sizes_of_images() -> None:
+    """Images of Debian and Ubuntu take 8 GiB; moto says 15 of every image."""
+    from moto.ec2.models.amis import Ami
+
+    shown: Any = Ami.block_device_mappings
+
+    def mappings(self: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = shown.fget(self)
+        return [{**row, "Ebs": {**row["Ebs"], "VolumeSize": IMAGE_GIB}} for row in rows]
+
+    setattr(Ami, "block_device_mappings", property(mappings))  # noqa: B010
 
 
 def _placement_groups() -> None:

@@ -5,7 +5,9 @@ Sources: Elastic Load Balancing API reference, CreateListener, CreateLoadBalance
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 from typing import Any
 
 from moto.core.utils import utcnow
@@ -13,6 +15,8 @@ from moto.core.utils import utcnow
 from rehost.providers.sandbox.aws_api.strict.ec2_network import LINGER_SECONDS, living
 from rehost.providers.sandbox.aws_api.strict.rules import Refusal, Request, before, settle
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}$)(?:\*\.)?(?:{_LABEL}\.)+{_LABEL}")
 MOTO_ISSUES_SECONDS = 50
 """A little less than moto waits before it issues a certificate by itself, counted from its creation."""
 
@@ -56,11 +60,38 @@ def _delete_certificate(request: Request) -> None:
                 )
 
 
+@before("acm:RequestCertificate")
+def _domains(request: Request) -> None:
+    body = json.loads(request.body or b"{}")
+    for name in [body.get("DomainName", ""), *body.get("SubjectAlternativeNames", [])]:
+        if not re.fullmatch(
+            r"(?=.{1,253}$)(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]\S+", name
+        ):
+            raise Refusal(
+                "ValidationException",
+                f"1 validation error detected: Value '{name}' at 'domainName' failed to satisfy constraint",
+            )
+
+
 def _arns(listener: Any) -> set[str]:
     found = {listener.certificate} if listener.certificate else set()
     return found | {
         str(c.get("CertificateArn") if isinstance(c, dict) else c) for c in listener.certificates or []
     }
+
+
+@before("elbv2:CreateLoadBalancer", "elbv2:CreateTargetGroup")
+def _name(request: Request) -> None:
+    name = request.get("Name")
+    kind = "Load balancer" if request.call.operation.endswith("Balancer") else "Target group"
+    if len(name) > 32:
+        raise Refusal("ValidationError", f"{kind} name '{name}' cannot be longer than '32' characters")
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        text = f"{kind} name '{name}' can only contain characters that are alphanumeric characters and hyphens(-)"
+        raise Refusal("ValidationError", text)
+    if name.startswith("-") or name.endswith("-") or (kind == "Load balancer" and name.startswith("internal-")):
+        text = f"{kind} name '{name}' cannot begin or end with a hyphen, or begin with 'internal-'"
+        raise Refusal("ValidationError", text)
 
 
 @before("elbv2:CreateLoadBalancer")
@@ -90,6 +121,11 @@ def _delete_balancer(request: Request) -> None:
     balancer = request.backend().load_balancers.get(request.get("LoadBalancerArn"))
     if balancer is None:
         return
+    if balancer.attrs.get("deletion_protection.enabled") == "true":
+        raise Refusal(
+            "OperationNotPermitted",
+            f"Load balancer '{balancer.arn}' cannot be deleted because deletion protection is enabled",
+        )
     # Its interfaces stay for a while, and with them the use of its groups and subnets.
     kept = request.backend("ec2").__dict__.setdefault("rehost_lingering", [])
     kept[:] = [row for row in kept if row[0] > request.now]
@@ -127,8 +163,34 @@ def _listener(request: Request) -> None:
 @before("elbv2:RegisterTargets")
 def _targets(request: Request) -> None:
     ids = {instance.id for instance in living(request.backend("ec2"))}
+    group = request.backend().target_groups.get(request.get("TargetGroupArn"))
+    if group is not None and group.target_type == "ip":
+        _addresses(request)
+        return
     strange = [
         v for k, v in request.call.params.items() if k.endswith(".Id") and v.startswith("i-") and v not in ids
     ]
     if strange:
         raise Refusal("InvalidTarget", f"The following targets do not exist: '{', '.join(strange)}'")
+
+
+_PRIVATE = [
+    ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+]
+
+
+def _addresses(request: Request) -> None:
+    """Targets by address lie in the network, or in the private ranges beyond it."""
+    for key, value in request.call.params.items():
+        if not key.endswith(".Id"):
+            continue
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError as error:
+            raise Refusal("ValidationError", f"The IP address '{value}' is not a valid IPv4 address") from error
+        if address.version == 4 and not any(address in network for network in _PRIVATE):
+            raise Refusal(
+                "ValidationError",
+                f"The IP address '{value}' is not within a range that targets may have: the network's, "
+                "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16",
+            )

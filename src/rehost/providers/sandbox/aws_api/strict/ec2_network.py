@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from rehost.providers.sandbox.aws_api.strict.databases import holds
 from rehost.providers.sandbox.aws_api.strict.rules import Refusal, Request, before
 
 LINGER_SECONDS = 1.0
@@ -44,11 +44,7 @@ def interfaces(request: Request) -> Iterator[tuple[str, str, set[str]]]:
     for balancer in request.backend("elbv2").load_balancers.values():
         for subnet in balancer.subnets:
             yield subnet.id, balancer.vpc_id, set(balancer.security_groups or ())
-    if "moto.rds.models" in sys.modules:
-        for database in request.backend("rds").databases.values():
-            groups = set(database.vpc_security_group_ids)
-            for subnet in getattr(database.db_subnet_group, "subnets", ()):
-                yield subnet.id, subnet.vpc_id, groups
+    yield from holds(request)
     for until, subnet_id, vpc_id, groups in getattr(ec2, "rehost_lingering", []):
         if until > request.now:
             yield subnet_id, vpc_id, set(groups)

@@ -85,6 +85,7 @@ def _change(request: Request) -> None:
         row = change.find(f"{_NS}ResourceRecordSet")
         if row is not None:
             _apply(now, _text(change, "Action"), row, _name(zone.name), problems)
+    problems += _astray(root, now, zone)
     for name in {name for name, type_, _ in now if type_ == "CNAME"}:
         if any(other == name and type_ != "CNAME" for other, type_, _ in now):
             problems.append(
@@ -93,6 +94,23 @@ def _change(request: Request) -> None:
             )
     if problems:
         raise Refusal("InvalidChangeBatch", f"[{', '.join(problems)}]")
+
+
+def _astray(root: ElementTree.Element, now: dict[Key, list[str] | None], zone: Any) -> list[str]:
+    """What is wrong with aliases to records of the same zone that are not there."""
+    found = []
+    there = {(name, type_) for name, type_, _ in now}
+    for change in root.iter(f"{_NS}Change"):
+        row, target = change.find(f"{_NS}ResourceRecordSet"), change.find(f".//{_NS}AliasTarget")
+        if row is None or target is None or _text(change, "Action") == "DELETE":
+            continue
+        to, type_ = _name(_text(target, "DNSName")), _text(row, "Type")
+        if _text(target, "HostedZoneId") == zone.id.rpartition("/")[2] and (to, type_) not in there:
+            found.append(
+                f"Tried to create an alias that targets {to}, type {type_} in zone {zone.id}, but that target was "
+                "not found"
+            )
+    return found
 
 
 def _apply(
@@ -142,6 +160,9 @@ def _values(type_: str, values: list[str], ttl: str, shown: str, problems: list[
 @before("route53:CreateHostedZone")
 def _create(request: Request) -> None:
     root = ElementTree.fromstring(request.body)
+    name = _text(root, "Name").rstrip(".")
+    if len(name) > 255 or any(not 1 <= len(label) <= 63 for label in name.split(".")):
+        raise Refusal("InvalidDomainName", f"{name} is not a valid domain name")
     reference = _text(root, "CallerReference")
     if any(zone.caller_reference == reference for zone in request.backend().zones.values()):
         raise Refusal(

@@ -143,9 +143,13 @@ def settle(service: str) -> Callable[[Before], Before]:
 
 _MODULES = {
     "acm": ("balancers",),
-    "ec2": ("ec2_network", "ec2_servers", "ec2_tags", "ec2_volumes", "quotas"),
+    "ec2": ("ec2_gateways", "ec2_network", "ec2_servers", "ec2_tags", "ec2_values", "ec2_volumes", "quotas"),
+    "elasticache": ("databases",),
     "elbv2": ("balancers", "quotas"),
+    "iam": ("identities",),
+    "rds": ("databases",),
     "route53": ("route53", "quotas"),
+    "secretsmanager": ("identities",),
     "s3": ("s3_access", "s3_objects", "s3_ranges", "quotas"),
 }
 

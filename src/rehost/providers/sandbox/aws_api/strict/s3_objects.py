@@ -12,17 +12,34 @@ import re
 import threading
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
+from xml.etree import ElementTree
 
 from rehost.providers.sandbox.aws_api.strict.rules import Refusal, Request, before, settle
 
+
+def _castagnoli(content: bytes) -> bytes:
+    from awscrt.checksums import crc32c
+
+    return int(crc32c(content)).to_bytes(4, "big")
+
+
+def _nvme(content: bytes) -> bytes:
+    from awscrt.checksums import crc64nvme
+
+    return int(crc64nvme(content)).to_bytes(8, "big")
+
+
+METADATA_BYTES = 2048
 _LOCKS = tuple(threading.Lock() for _ in range(64))
 _BUCKET = re.compile(r"(?=.{3,63}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])")
 _SUMS: dict[str, Callable[[bytes], bytes]] = {
     "crc32": lambda content: zlib.crc32(content).to_bytes(4, "big"),
+    "crc32c": lambda content: _castagnoli(content),
+    "crc64nvme": lambda content: _nvme(content),
     "sha1": lambda content: hashlib.sha1(content, usedforsecurity=False).digest(),
     "sha256": lambda content: hashlib.sha256(content).digest(),
 }
-"""CRC32C and CRC64NVME are taken as they come: Python has neither."""
 
 
 @before("s3:CreateBucket")
@@ -91,6 +108,8 @@ def _checksums(request: Request) -> None:
     for name, compute in _SUMS.items():
         header = f"x-amz-checksum-{name}"
         given = request.header(header) or trailers.get(header, "")
+        if given and len(given) != len(base64.b64encode(compute(b""))):
+            raise Refusal("InvalidRequest", f"Value for {header} header is invalid.")
         if given and base64.b64encode(compute(data)).decode() != given:
             raise Refusal("BadDigest", f"The {name.upper()} you specified did not match the calculated checksum.")
 
@@ -132,3 +151,31 @@ def _upload(request: Request) -> None:
             "aborted or completed.",
             404,
         )
+
+
+@before("s3:CompleteMultipartUpload")
+def _order(request: Request) -> None:
+    try:
+        root = ElementTree.fromstring(request.body)
+        numbers = [int(row.text or "") for row in root.iter() if row.tag.rpartition("}")[2] == "PartNumber"]
+    except (ElementTree.ParseError, ValueError):
+        return
+    if any(left >= right for left, right in pairwise(numbers)):
+        raise Refusal(
+            "InvalidPartOrder",
+            "The list of parts was not in ascending order. The parts list must be specified in order by part "
+            "number.",
+        )
+
+
+@before("s3:PutObject", "s3:CopyObject", "s3:CreateMultipartUpload")
+def _metadata(request: Request) -> None:
+    prefix = "HTTP_X_AMZ_META_"
+    size = sum(
+        len(name) - len(prefix) + len(str(value).encode())
+        for name, value in request.environ.items()
+        if name.startswith(prefix)
+    )
+    if size > METADATA_BYTES:
+        text = f"Your metadata headers exceed the maximum allowed metadata size of {METADATA_BYTES} bytes"
+        raise Refusal("MetadataTooLarge", text)

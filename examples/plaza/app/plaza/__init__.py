@@ -1,0 +1,3 @@
+"""A small social platform: accounts, posts of up to 300 characters, pictures, a timeline."""
+
+VERSION = "1.0"

@@ -1,0 +1,87 @@
+"""Roles of databases to resources, the same for all providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from rehost.stacks.graph import Ref, Resource, Value
+from rehost.stacks.hosts import resource as unit
+from rehost.stacks.legalize import SqlRole
+from rehost.stacks.lower import REFERENCE, Lowering
+from rehost.stacks.sql.role import TOKEN
+
+Server = Callable[[str], Mapping[str, Value]]
+"""`serverId` and `connection` of a server, by its name: what a provider knows of it."""
+
+
+def roles(
+    lowering: Lowering, server: Server, export: Callable[[str], Value], holder: Callable[[str, str], Value]
+) -> Iterator[Resource]:
+    """The roles of all databases. `holder` answers the id of what a database ends with: the database itself, or
+    the volume of the group of servers that stands in its place (the second argument, otherwise empty)."""
+    for wanted in lowering.roles:
+        yield _role(lowering, wanted, server, export, holder)
+
+
+def _role(
+    lowering: Lowering,
+    wanted: SqlRole,
+    server: Server,
+    export: Callable[[str], Value],
+    holder: Callable[[str, str], Value],
+) -> Resource:
+    component, logical = f"databases.{wanted.database}", f"{wanted.database}/{wanted.name}"
+
+    def part(name: str) -> Value:
+        return lowering.text(f"${{{component}.{name}}}", export)
+
+    # Whose future tables it may use has to be there, and owners take tables over before others are let in.
+    after = [lowering.urn(TOKEN, f"{wanted.database}/{other}") for other in wanted.creators]
+    about = wanted.role
+    inputs: dict[str, Value] = {
+        "name": wanted.name,
+        "component": component,
+        "databaseId": holder(wanted.database, wanted.group),
+        "serverId": _unit(lowering, wanted.group) if wanted.group else None,
+        "address": part("host"),
+        "port": part("port"),
+        "database": part("name"),
+        "user": part("user"),
+        "adminPassword": part("password"),
+        "via": _door(lowering, wanted, server),
+        "login": about.login,
+        "password": lowering.text(wanted.password, export) if wanted.password else None,
+        "privileges": about.privileges,
+        "schemas": list(about.schemas) if about.privileges else None,
+        "creators": list(wanted.creators) or None,
+        "connectionLimit": about.connection_limit,
+        "settings": {key: _written(value) for key, value in about.settings.items()} or None,
+        "tags": lowering.marks(TOKEN, logical),
+    }
+    return lowering.resource(TOKEN, logical, inputs, component=component, after=after)
+
+
+def _unit(lowering: Lowering, group: str) -> Ref:
+    return Ref(lowering.urn(unit.TOKEN, f"{group}/{group}-1"))
+
+
+def _door(lowering: Lowering, wanted: SqlRole, server: Server) -> Value:
+    """A server through which the database is reached: itself, or one that may connect, a public one rather."""
+    groups = [wanted.group] if wanted.group else list(wanted.doors)
+    able = [name for name in groups if name in lowering.stack.servers and lowering.stack.servers[name].count]
+    able.sort(key=lambda name: not lowering.stack.servers[name].public)
+    if not able:
+        return None
+    member = lowering.stack.servers[able[0]].members(able[0])[0]
+    return {**server(member), "name": member}
+
+
+def _written(value: bool | int | float | str) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def roles_in(lowering: Lowering, text: str) -> list[str]:
+    """URNs of the roles that a text refers to: who uses one can't start before it is there."""
+    known = {f"databases.{r.database}.roles.{r.name}": f"{r.database}/{r.name}" for r in lowering.roles}
+    named = (match[1].strip().rpartition(".")[0] for match in REFERENCE.finditer(text) if match[1])
+    return [lowering.urn(TOKEN, known[address]) for address in named if address in known]
