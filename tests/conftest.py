@@ -12,6 +12,7 @@ os.environ["MOTO_AMIS_PATH"] = str(AMIS)
 # What the operator of this machine works with is nothing to tests.
 for name in ("REHOST_STATE", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
     os.environ.pop(name, None)
+os.environ["REHOST_CACHE_DIR"] = os.devnull
 
 # A change is judged by what it did, not by the examples of the day; `--hypothesis-profile explore` draws new ones.
 settings.register_profile("repeatable", derandomize=True)

@@ -65,9 +65,51 @@ def test_each_component_has_its_fit_and_what_a_person_has_to_do(folder: Path) ->
 
 
 def test_sizes_and_bandwidth_give_time_and_egress(folder: Path) -> None:
-    run = diff("--size", "buckets.media=1GB", "--bandwidth", "80", "--format", "json", cwd=folder)
+    run = diff("--size", "buckets.media=1GiB", "--bandwidth", "80", "--format", "json", cwd=folder)
     data = json.loads(run.stdout)["data"]
-    assert (data["bytes"], data["seconds"], data["egress"]) == (10**9, 100.0, 0.09)
+    assert (data["bytes"], round(data["seconds"], 2), data["egress"]) == (1024**3, 107.37, 0.09)
+    assert data["egress_origin"]["date"]
+
+
+def test_egress_gets_cheaper_with_its_amount_and_is_at_most_what_is_not_included(folder: Path) -> None:
+    run = diff("--size", "buckets.media=60TiB", "--format", "json", cwd=folder)
+    # The first 10 TiB at 0.09, the next 40 at 0.085, the rest at 0.07.
+    assert json.loads(run.stdout)["data"]["egress"] == round(10240 * 0.09 + 40960 * 0.085 + 10240 * 0.07, 2)
+    back = diff("--size", "buckets.media=1TB", "--format", "json", "--from", "hetzner", "--to", "aws", cwd=folder)
+    data = json.loads(back.stdout)["data"]
+    assert (data["egress"], data["egress_at_most"], data["currency"]) == (1.0, True, "EUR")
+
+
+def test_the_cost_says_what_it_lacks_and_of_which_day_it_is(folder: Path) -> None:
+    told = json.loads(diff("--format", "json", cwd=folder).stdout)["cost"]
+    lines = {line["component"]: line for line in told["to"]["components"]}
+    assert lines["servers.app-1"] == {"component": "servers.app-1", "monthly": 5.99, "unknown": []}
+    assert lines["servers.db-1"]["monthly"] == 5.49  # without an address of its own
+    assert lines["buckets"]["unknown"] == ["content of buckets.media, whose size is not known"]
+    assert told["to"]["unknown"] == 1
+    assert all(origin["date"] and origin["source"] for side in told.values() for origin in side["origins"])
+    text = diff(cwd=folder).stdout
+    assert "at least 11.48 EUR, 1 unknown" in text
+    assert "not in it: buckets: content of buckets.media" in " ".join(text.split())
+
+
+def test_what_no_source_has_is_unknown_and_never_free(folder: Path) -> None:
+    text = (
+        STACK.replace("eu-central-1", "eu-west-3").replace("fsn1", "sin, object_storage_location: fsn1")
+        + "databases: {main: {version: '16'}}\n"
+    )
+    (folder / "stack.yaml").write_text(text)
+    told = json.loads(diff("--format", "json", cwd=folder).stdout)["cost"]
+    lines = {line["component"]: line for line in told["from"]["components"]}
+    assert lines["databases.main"] == {
+        "component": "databases.main",
+        "monthly": 0.0,
+        "unknown": ["database db.t4g.small", "database storage"],
+    }
+    assert lines["servers.db-1"]["unknown"] == ["root disk"]
+    assert lines["servers.db-1"]["monthly"] > 0
+    everything = [line for line in told["to"]["components"] if line["component"].startswith("servers.")]
+    assert everything and all(line["unknown"] and not line["monthly"] for line in everything)
 
 
 def test_a_pipeline_can_stop_on_what_is_lost(folder: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rehost.stacks.deployment import Deployment
     from rehost.stacks.load import Loaded
     from rehost.stacks.model import Stack
+    from rehost.stacks.ports import Adapter
     from rehost.stacks.savedplan import SavedPlan
     from rehost.stacks.state import Passphrase, Store
 
@@ -85,8 +86,14 @@ def target_options(function: F) -> F:
 
 
 def wish_options(function: F) -> F:
-    """What may be asked for beside the stack: --target, --replace, --delete-data, --upgrade-facts."""
+    """What may be asked for beside the stack: --target, --replace, --delete-data, --upgrade-facts, --choose."""
     for option in (
+        click.option(
+            "--choose",
+            multiple=True,
+            metavar="NEED=TYPE",
+            help="Choose by hand what the stack leaves open: servers.app.type=cpx22.",
+        ),
         click.option("--upgrade-facts", is_flag=True, help="Choose types, images and zones again."),
         click.option("--delete-data", multiple=True, metavar="COMPONENT", help="May lose its data."),
         click.option("--replace", multiple=True, metavar="COMPONENT", help="Make this component anew."),
@@ -176,9 +183,15 @@ def deployment_of(
     refuse_two_places(store, local, stack.stack, target)
     if sandbox:
         _refuse_state_of_another_sandbox(store, stack.stack, target, environment["REHOST_SANDBOX"])
-    return Deployment(
-        stack, chosen, adapter(chosen.provider), store, environment, parallel=parallel or 0, **fields
-    )
+    provider = informed(adapter(chosen.provider), environment)
+    return Deployment(stack, chosen, provider, store, environment, parallel=parallel or 0, **fields)
+
+
+def informed(provider: Adapter, environment: Mapping[str, str]) -> Adapter:
+    """An adapter with what was last asked of its provider's catalog in this environment."""
+    from rehost.stacks.ports import Catalogued
+
+    return provider.informed(environment) if isinstance(provider, Catalogued) else provider
 
 
 def _refuse_state_of_another_sandbox(store: Store, stack: str, target: str, running: str) -> None:

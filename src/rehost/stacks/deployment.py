@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
+from rehost.stacks.catalog import Bill
 from rehost.stacks.collector import few_collections
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.engine.embedded import Engine, Outcome
@@ -235,6 +236,7 @@ class Deployment:
             state.facts,
             ask=self.look.offers if connected else None,
             upgrade=self.upgrade_facts,
+            choices=_choices(wishes),
         )
         graph = self._lower(state, resolution, self._secrets(state, draw=False))
         planner = Planner(self.adapter, state, live, wishes, self._price, found)
@@ -365,8 +367,8 @@ class Deployment:
         )
         return lower(self.adapter, lowering)
 
-    def _price(self, token: str, inputs: Mapping[str, Value]) -> float | None:
-        return self.adapter.price(token, inputs, self.target)
+    def _price(self, token: str, inputs: Mapping[str, Value]) -> Bill:
+        return Bill.of(self.adapter.charges(token, inputs, self.target))
 
     def _secrets(self, state: State, *, draw: bool) -> dict[str, Value]:
         """Values of the stack's secrets: read from the environment where it has them, otherwise kept; with `draw`
@@ -397,6 +399,17 @@ class Deployment:
         facts |= dict.fromkeys(resolution.dropped)
         if facts:
             session.append({"kind": "facts", "facts": facts})
+
+
+def _choices(wishes: Wishes) -> dict[str, str]:
+    """What was chosen by hand, by the need's key. Raises InvalidInput for what names no need."""
+    found = {}
+    for text in wishes.choose:
+        key, sign, value = text.partition("=")
+        if not sign or not value:
+            raise InvalidInput(f"--choose: {text!r} names no choice", fix="write servers.app.type=NAME")
+        found[key] = value
+    return found
 
 
 def new_deployment_id() -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from rehost.stacks.catalog import Bill, Origin
 from rehost.stacks.graph import UNKNOWN, Graph, Ref, Resource, Value, at_path, is_secret, order
 from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.ports import Adapter, Change, Disruption, KindRules, Live
 from rehost.stacks.state import Fact, ResourceState, State
 from rehost.stacks.unique import taken_from
 
+_UNPRICED: Mapping[str, Any] = {"monthly": None, "unpriced": (), "origins": ()}
 MASK = "[secret]"
 NOT_KNOWN = "(known after apply)"
 
@@ -33,7 +35,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do to one resource. `monthly` and `was_monthly` are list prices, None where unknown."""
+    """One thing to do to one resource. `monthly` and `was_monthly` are list prices as far as they are known, None
+    where nothing of them is."""
 
     action: Action
     urn: str
@@ -51,6 +54,10 @@ class Step:
     key: str = ""
     monthly: float | None = None
     was_monthly: float | None = None
+    unpriced: tuple[str, ...] = ()
+    """What is not in `monthly`, as its price is not known."""
+    origins: tuple[Origin, ...] = ()
+    """Where the prices are from; for display only."""
     drifted: bool = False
     notice: str = ""
     """What people should know about the change, beyond its disruption."""
@@ -104,10 +111,15 @@ class Plan:
         return counts
 
     def monthly(self) -> tuple[float, float, int]:
-        """List price before and after, and how many resources have no known price."""
-        before = sum(step.was_monthly or 0.0 for step in self.steps)
-        after = sum(step.monthly or 0.0 for step in self.steps)
-        return before, after, sum(step.monthly is None and step.action is not Action.DELETE for step in self.steps)
+        """List price before and after as far as it is known, and how many resources have a part without one."""
+        before = round(sum(step.was_monthly or 0.0 for step in self.steps), 2)
+        after = round(sum(step.monthly or 0.0 for step in self.steps), 2)
+        return before, after, sum(bool(step.unpriced) for step in self.steps)
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Where the prices are from, the oldest first."""
+        found = {origin for step in self.steps for origin in step.origins}
+        return tuple(sorted(found, key=lambda origin: (origin.date, origin.source)))
 
     def digest(self) -> str:
         """The same for plans that would do the same."""
@@ -149,6 +161,8 @@ class Wishes:
     delete_data: tuple[str, ...] = ()
     """Components whose data may be lost; `*` is all."""
     destroy: bool = False
+    choose: tuple[str, ...] = ()
+    """Choices that were made by hand: `servers.app.type=cpx22`."""
 
 
 NO_WISHES = Wishes()
@@ -170,7 +184,7 @@ class Planner:
     """Builds one plan.
 
     `live` holds what a refresh found by URN, None for what is gone; without a refresh it is None itself. `found`
-    are resources of interrupted creates, `prices` answers the list price of a type with its inputs. Components
+    are resources of interrupted creates, `prices` answers what a type with its inputs is billed for. Components
     that would lose data without having been named are in `blocked` afterwards.
     """
 
@@ -178,7 +192,7 @@ class Planner:
     state: State
     live: Mapping[str, Live | None] | None
     wishes: Wishes
-    prices: Any = None
+    prices: Callable[[str, Mapping[str, Value]], Bill] | None = None
     found: Mapping[str, Live] = field(default_factory=dict)
     _outputs: dict[str, tuple[str | Any, Mapping[str, Value], bool]] = field(default_factory=dict)
     _changing: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -237,14 +251,14 @@ class Planner:
             "title": rules.title,
             "name": resource.name,
             "holds_data": rules.holds_data,
-            "monthly": self._price(resource.type, inputs),
+            **self._priced(resource.type, inputs),
             "shows": rules.shows,
         }
         if not wanted:
             if now is not None:
                 self._outputs[resource.urn] = (now.id, now.outputs, True)
-            price = self._price(resource.type, now.inputs) if now else None
-            base |= {"monthly": price, "was_monthly": price}
+            kept = self._priced(resource.type, now.inputs) if now else _UNPRICED
+            base |= {**kept, "was_monthly": kept["monthly"]}
             return Step(action=Action.SAME, reason="not named by --target", **base)
         if now is None:
             preview = self.adapter.preview(resource.type, inputs)
@@ -275,7 +289,8 @@ class Planner:
                 f"{resource.component} {rules.title} {resource.name} is taken to be as it was: {now.unseen}"
             )
         diff = self.adapter.diff(resource.type, now.inputs, now.outputs, inputs)
-        base["was_monthly"] = was = self._price(resource.type, now.inputs)
+        was = self._priced(resource.type, now.inputs)
+        base["was_monthly"] = was["monthly"]
         drifted = old is not None and self.live is not None and _drifted(self.adapter, resource.type, old, now)
         for change in diff.changes:
             if change.frozen:
@@ -293,7 +308,8 @@ class Planner:
         if not effective and not unfinished:
             self._outputs[resource.urn] = (now.id, now.outputs, True)
             action = Action.SAME if old is not None else Action.ADOPT
-            base["monthly"] = was
+            # What can't be known before an apply, such as a reference, is known of what is there.
+            base |= was
             return Step(action=action, reason="" if old else "made by an interrupted run", **base)
         heads = frozenset(change.path.split(".")[0].split("[")[0] for change in effective)
         self._changing[resource.urn] = heads
@@ -413,11 +429,19 @@ class Planner:
             holds_data=rules.holds_data,
             generation="replaced" if key else "current",
             key=key,
-            was_monthly=self._price(old.type, old.inputs),
+            was_monthly=self._priced(old.type, old.inputs)["monthly"],
         )
 
-    def _price(self, token: str, inputs: Mapping[str, Value]) -> float | None:
-        return self.prices(token, inputs) if self.prices else None
+    def _priced(self, token: str, inputs: Mapping[str, Value]) -> dict[str, Any]:
+        bill = self.prices(token, inputs) if self.prices else None
+        if bill is None:
+            return dict(_UNPRICED)
+        nothing = bill.unknown and not bill.known
+        return {
+            "monthly": None if nothing else bill.known,
+            "unpriced": bill.unknown,
+            "origins": bill.origins,
+        }
 
 
 def _notice(rules: KindRules, changes: Iterable[Change], inputs: Mapping[str, Value]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from rehost.stacks.catalog import Bill, Charge, Origin, Transfer
 from rehost.stacks.fit import Finding as Finding
 from rehost.stacks.fit import Fit as Fit
-from rehost.stacks.graph import UNKNOWN, Value, references
+from rehost.stacks.graph import UNKNOWN
 from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.legalize import legalize
 from rehost.stacks.lower import Lowering, lower
@@ -36,12 +37,28 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """What a component costs by the month, as far as that is known, and what of it is not."""
+
+    component: str
+    monthly: float
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """List prices of a month; `unknown` resources have none and are not in the sum."""
+    """List prices of a month: at least `monthly`, since what is in `unknown` has no known price."""
 
     monthly: float
-    unknown: int
     currency: str
+    lines: tuple[Line, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    """Where the prices are from, the oldest first."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What is not in the sum: `servers.app-1: root disk`."""
+        return tuple(f"{line.component}: {what}" for line in self.lines for what in line.unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +68,7 @@ class Data:
 
     sizes: Mapping[str, int | None]
     seconds: float | None = None
-    egress: float | None = None
+    egress: Transfer | None = None
     currency: str = ""
 
     @property
@@ -144,24 +161,41 @@ def lock_in(stack: Stack, here: Target, there: Target) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def cost(stack: Stack, adapter: Adapter, target: Target) -> Cost:
-    """The list price of the whole stack at a target, as far as the shipped catalog knows it.
+def cost(stack: Stack, adapter: Adapter, target: Target, sizes: Mapping[str, int] = NO_SIZES) -> Cost:
+    """The list price of the whole stack at a target, as far as its catalog knows it, with the content of buckets
+    whose size is given.
 
     Raises InvalidInput where nothing at the target meets a need.
     """
     legal = legalize(stack, adapter.native)
-    stack = legal.stack
-    resolution = resolve_facts(adapter, stack, target, {})
-    secrets = dict.fromkeys(stack.secrets, UNKNOWN)
-    graph = lower(adapter, Lowering(stack, target, resolution.values(), None, secrets, legal.texts, legal.roles))
-    prices = [adapter.price(r.type, _known(r.inputs), target) for r in graph.resources.values()]
-    known = [price for price in prices if price is not None]
-    return Cost(round(sum(known), 2), len(prices) - len(known), adapter.currency)
+    resolution = resolve_facts(adapter, legal.stack, target, {})
+    secrets = dict.fromkeys(legal.stack.secrets, UNKNOWN)
+    graph = lower(
+        adapter, Lowering(legal.stack, target, resolution.values(), None, secrets, legal.texts, legal.roles)
+    )
+    charges: dict[str, list[Charge]] = {}
+    for resource in graph.resources.values():
+        found = adapter.charges(resource.type, dict(resource.inputs), target)
+        if found:
+            charges.setdefault(resource.component or resource.name, []).extend(found)
+    if stack.buckets:
+        charges["buckets"] = _content(stack, adapter, target, sizes)
+    bills = {component: Bill.of(found) for component, found in sorted(charges.items())}
+    lines = tuple(Line(component, bill.known, bill.unknown) for component, bill in bills.items())
+    origins = {origin for bill in bills.values() for origin in bill.origins}
+    known = round(sum(line.monthly for line in lines), 2)
+    by_age = sorted(origins, key=lambda origin: (origin.date, origin.source))
+    return Cost(known, adapter.currency, lines, tuple(by_age))
 
 
-def _known(inputs: Mapping[str, Value]) -> dict[str, Value]:
-    """Inputs without what refers to other resources: no price depends on it."""
-    return {key: value for key, value in inputs.items() if not any(references(value))}
+def _content(stack: Stack, adapter: Adapter, target: Target, sizes: Mapping[str, int]) -> list[Charge]:
+    addresses = [f"buckets.{name}" for name in stack.buckets]
+    whole = adapter.at_rest(target, sum(sizes.get(address, 0) for address in addresses))
+    if whole is None:
+        return []
+    missing = [address for address in addresses if address not in sizes]
+    unknown = [Charge(f"content of {address}, whose size is not known", None) for address in missing]
+    return unknown if len(missing) == len(addresses) else [whole, *unknown]
 
 
 def compare(
@@ -176,11 +210,10 @@ def compare(
     holding = {address for address, _ in components(stack) if address.split(".")[0] in HOLD_DATA}
     data = Data({address: sizes.get(address) for address in sorted(holding)}, currency=here[0].currency)
     if data.total is not None:
-        price = here[0].egress(here[1])
         data = replace(
             data,
             seconds=data.total / bandwidth if bandwidth else None,
-            egress=None if price is None else round(data.total / 1e9 * price, 2),
+            egress=here[0].egress(here[1], data.total),
         )
     return Portability(
         stack.stack,
@@ -188,7 +221,7 @@ def compare(
         there[1].name,
         _rows(stack, here, there),
         lock_in(stack, here[1], there[1]),
-        cost(stack, *here),
-        cost(stack, *there),
+        cost(stack, *here, sizes),
+        cost(stack, *there, sizes),
         data,
     )

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from rehost.stacks.catalog import Charge, Origin, Sheet, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, make_urn
 
@@ -190,6 +191,10 @@ class Candidate:
     summary: str
     monthly: float | None = None
     currency: str = ""
+    available: bool | None = None
+    """Whether there is room for one now; None where nobody asked."""
+    origin: Origin | None = None
+    """Of the price."""
 
 
 class Call(Protocol):
@@ -236,8 +241,8 @@ class Connection(Protocol):
     def delete(self, call: Call, token: str, known: Known) -> None:
         """Remove the resource and wait until it is gone; one that is gone already is no error."""
 
-    def offers(self, need: Need) -> Sequence[Candidate]:
-        """Ways to meet a need, the best first."""
+    def offers(self, need: Need) -> Sequence[Candidate] | None:
+        """Ways to meet a need as they are now, the best first; None where the catalog says it all."""
 
     def objects(self, bucket: Mapping[str, Value]) -> ObjectStore:
         """The content of a bucket, given the outputs of its resource."""
@@ -310,15 +315,34 @@ class Adapter(Protocol):
     def preview(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
         """The outputs of a create as far as they are known beforehand; the others are UNKNOWN."""
 
-    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
-        """List price a month in `currency`, None where unknown, 0 where free."""
+    def charges(self, token: str, inputs: Mapping[str, Value], target: Target) -> Sequence[Charge]:
+        """What a resource is billed for by the month at list price, in `currency`; nothing where it is free."""
 
-    def egress(self, target: Target) -> float | None:
-        """List price in `currency` of a GB (10^9 bytes) that leaves for the Internet, None where unknown."""
+    def at_rest(self, target: Target, size: int) -> Charge | None:
+        """What so many bytes in buckets cost by the month; None where buckets are free."""
+
+    def egress(self, target: Target, size: int) -> Transfer | None:
+        """What it costs once when so many bytes leave for the Internet, None where unknown."""
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> Connection:
         """Open a connection with the credentials of the provider's own tools. Raises InvalidInput when there
         are none, and imports the SDK."""
+
+
+@runtime_checkable
+class Catalogued(Protocol):
+    """What an adapter offers that has types and prices to look at, and can ask its provider for them."""
+
+    def sheet(self, region: str) -> Sheet:
+        """All that is known of a region: what was last asked for, and what is shipped."""
+
+    def informed(self, environment: Mapping[str, str]) -> Adapter:
+        """The same adapter with what was last asked for at this environment's endpoint. Raises InvalidInput where
+        that can't be read."""
+
+    def ask(self, regions: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, Sheet]:
+        """What the provider says now, by region; kept for `informed`. Raises ProviderError and InvalidInput, and
+        imports the SDK."""
 
 
 @dataclass(frozen=True, slots=True)

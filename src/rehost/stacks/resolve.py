@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from rehost.stacks.errors import InvalidInput
+from rehost.stacks.diagnostics import did_you_mean
+from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.graph import UNKNOWN, Value
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.ports import Adapter, Candidate, Need
 from rehost.stacks.state import Fact
 
-Ask = Callable[[Need], Sequence[Candidate]]
+Ask = Callable[[Need], Sequence[Candidate] | None]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 SHARED_OUT = "shared out"
 """The source of a choice from a pool: which one it is matters less than that it stays."""
 
@@ -43,18 +46,27 @@ def resolve_facts(
     *,
     ask: Ask | None = None,
     upgrade: bool = False,
+    choices: Mapping[str, str] = NOTHING,
 ) -> Resolution:
-    """Facts for all needs of the stack; `ask` answers what the live provider offers where its catalog does not
-    say. Raises InvalidInput where nothing at the target meets one."""
+    """Facts for all needs of the stack; `ask` answers what the live provider offers, or None where its catalog
+    says it all. `choices` were made by hand, by key.
+
+    Raises InvalidInput where nothing at the target meets a need, and Refused where there is no room for the one
+    that does best: the next one is not taken unless it is named."""
     kept: dict[str, Fact] = {}
     chosen: dict[str, Fact] = {}
     unknown: list[str] = []
     asked: dict[tuple[str, str], tuple[Sequence[Candidate], str] | None] = {}
     taken: Counter[tuple[str, str]] = Counter()
     open_: list[Need] = []
-    for need in adapter.needs(stack, target):
+    needs = adapter.needs(stack, target)
+    for key in choices:
+        if key not in (known := [need.key for need in needs]):
+            raise InvalidInput(f"--choose: there is nothing to choose at {key!r}", fix=did_you_mean(key, known))
+    for need in needs:
         old = pinned.get(need.key)
-        if old and not upgrade and adapter.meets(need, old.value, target):
+        wish = choices.get(need.key)
+        if old and not upgrade and wish in (None, str(old.value)) and adapter.meets(need, old.value, target):
             kept[need.key] = old
             taken[need.pool, str(old.value)] += 1
         else:
@@ -79,7 +91,8 @@ def resolve_facts(
             candidates = sorted(candidates, key=lambda candidate: taken[need.pool, str(candidate.value)])
             taken[need.pool, str(candidates[0].value)] += 1
             source = SHARED_OUT
-        fact = _fact(need, candidates, source, old)
+        candidates = _best_first(need, candidates, source, choices.get(need.key), target)
+        fact = _fact(need, candidates, source, old, by_hand=need.key in choices)
         kept[need.key] = fact
         if old is None or old.value != fact.value:
             chosen[need.key] = fact
@@ -90,21 +103,52 @@ def resolve_facts(
 def _offers(
     adapter: Adapter, need: Need, target: Target, ask: Ask | None
 ) -> tuple[Sequence[Candidate], str] | None:
+    live = ask(need) if ask is not None else None
+    if live is not None:
+        return live, "live"
     catalog = adapter.offers(need, target)
-    if catalog is not None:
-        return catalog, "catalog"
-    if ask is not None:
-        return ask(need), "live"
-    return None
+    return None if catalog is None else (catalog, "catalog")
 
 
-def _fact(need: Need, candidates: Sequence[Candidate], source: str, old: Fact | None) -> Fact:
+def _best_first(
+    need: Need, candidates: Sequence[Candidate], source: str, wish: str | None, target: Target
+) -> Sequence[Candidate]:
+    """The candidates with the one to take in front. What a catalog of some day says of room is not believed."""
+    if wish is not None:
+        chosen = [candidate for candidate in candidates if str(candidate.value) == wish]
+        if not chosen:
+            names = ", ".join(str(candidate.value) for candidate in candidates[:6])
+            raise InvalidInput(
+                f"--choose: {wish} does not meet {need.key}",
+                why=f"it needs {_show(need.requirement)} in {target.region or 'this region'}",
+                fix=f"choose one of {names}",
+            )
+        candidates = [*chosen, *(candidate for candidate in candidates if candidate not in chosen)]
+    if source != "live" or candidates[0].available is not False:
+        return candidates
+    best, rest = candidates[0], candidates[1:]
+    others = [candidate for candidate in rest if candidate.available is not False]
+    why = "the provider says so itself" + (f"; next best would be {others[0].summary}" if others else "")
+    nothing = "nothing else meets the need there: wait, ask for less, or choose another region"
+    raise Refused(
+        f"{target.name} has no room for {best.value} in {target.region}, the choice for {need.key}",
+        why=why,
+        fix=f"take it by name: --choose {need.key}={others[0].value}" if others else nothing,
+        address=need.key,
+    )
+
+
+def _fact(need: Need, candidates: Sequence[Candidate], source: str, old: Fact | None, *, by_hand: bool) -> Fact:
     best = candidates[0]
     why = best.summary
-    if source == "catalog" and best.monthly is not None:
+    if by_hand:
+        why += "; chosen by hand"
+    elif best.monthly is not None:
         why += f"; the cheapest of {len(candidates)} that meet {_show(need.requirement)}"
     elif len(candidates) > 1:
         why += f"; the first of {len(candidates)}"
+    if best.origin is not None and best.monthly is not None:
+        why += f" (price of {best.origin.date})"
     if old is not None and old.value != best.value:
         why += f" (was {old.value})"
     return Fact(

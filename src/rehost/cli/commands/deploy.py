@@ -42,6 +42,7 @@ def command(
     replace: tuple[str, ...],
     delete_data: tuple[str, ...],
     upgrade_facts: bool,
+    choose: tuple[str, ...],
     accept_missing: bool,
     planfile: Path | None,
 ) -> None:
@@ -51,7 +52,7 @@ def command(
     from rehost.stacks.plan import Plan, Wishes
 
     how: dict[str, Any] = {"accept_missing": accept_missing, "stop": stop_on_interrupt()}
-    wishes, saved = Wishes(only, replace, delete_data), None
+    wishes, saved = Wishes(only, replace, delete_data, choose=choose), None
     if planfile is None:
         deployment = load_deployment(
             files, sets, target, parallel, sandbox, state, upgrade_facts=upgrade_facts, **how

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 
 from rehost import __version__
 from rehost.cli.exits import Exit
-from rehost.cli.options import stack_options, valid_stack
+from rehost.cli.options import informed, stack_options, valid_stack
 
 _FAIL = {"lost": 3, "operator": 2, "substituted": 1}
 
@@ -78,8 +79,8 @@ def command(
     here, there = stack.targets[source], stack.targets[target]
     found = compare(
         stack,
-        (adapter(here.provider), here),
-        (adapter(there.provider), there),
+        (informed(adapter(here.provider), os.environ), here),
+        (informed(adapter(there.provider), os.environ), there),
         sizes=sizes,
         bandwidth=bandwidth * 1e6 / 8 if bandwidth else None,
     )

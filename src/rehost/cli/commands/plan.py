@@ -21,7 +21,7 @@ from rehost.cli.options import (
 
 _LOOKS = {"format_", "verbose", "no_refresh", "detailed_exitcode", "out"}
 """Options that say how to look, not what is to be."""
-_SAVED = {"files", "sets", "state", "only", "replace", "delete_data", "upgrade_facts"}
+_SAVED = {"files", "sets", "state", "only", "replace", "delete_data", "upgrade_facts", "choose"}
 """Options whose meaning a saved plan holds."""
 
 
@@ -54,6 +54,7 @@ def command(
     replace: tuple[str, ...],
     delete_data: tuple[str, ...],
     upgrade_facts: bool,
+    choose: tuple[str, ...],
 ) -> None:
     from rehost.cli.render.console import show
     from rehost.cli.render.plan import PlanView, plan_dict, plan_markdown
@@ -61,7 +62,7 @@ def command(
     from rehost.stacks.savedplan import to_text
 
     deployment = load_deployment(files, sets, target, parallel, sandbox, state, upgrade_facts=upgrade_facts)
-    wishes = Wishes(only, replace, delete_data)
+    wishes = Wishes(only, replace, delete_data, choose=choose)
     if out is not None and no_refresh:
         raise click.UsageError("--out needs a look at the target: leave out --no-refresh")
     try:

@@ -56,11 +56,15 @@ def cost_line(plan: Plan) -> str:
     before, after, unknown = plan.monthly()
     if not before and not after and not unknown:
         return ""
-    text = f"{before:,.2f} -> {after:,.2f} {plan.currency} a month (list prices)"
+    days = [origin.date for origin in plan.origins()]
+    dated = f" of {days[0]}" if days else ""
+    dated += f" to {days[-1]}" if len(set(days)) > 1 else ""
+    least = "at least " if unknown else ""
+    text = f"{before:,.2f} -> {least}{after:,.2f} {plan.currency} a month (list prices{dated})"
     if not unknown:
         return text
-    unpriced = [s.address for s in plan.steps if s.monthly is None and s.action is not Action.DELETE]
-    more = f" and {unknown - 3} more" if unknown > 3 else ""
+    unpriced = list(dict.fromkeys(f"{s.address} ({', '.join(s.unpriced)})" for s in plan.steps if s.unpriced))
+    more = f" and {len(unpriced) - 3} more" if len(unpriced) > 3 else ""
     return f"{text}; no price is known of {', '.join(unpriced[:3])}{more}"
 
 
@@ -296,7 +300,13 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
         "refreshed": plan.refreshed,
         "changes": not plan.empty,
         "counts": plan.counts(),
-        "cost": {"before": before, "after": after, "unknown": unknown, "currency": plan.currency},
+        "cost": {
+            "before": before,
+            "after": after,
+            "unknown": unknown,
+            "currency": plan.currency,
+            "origins": [{"source": origin.source, "date": origin.date} for origin in plan.origins()],
+        },
         "facts": [
             {
                 "key": f.key,
@@ -322,7 +332,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
                 "disruption": step.disruption.label,
                 "delete_first": step.delete_first,
                 "drifted": step.drifted,
-                "monthly": {"before": step.was_monthly, "after": step.monthly},
+                "monthly": {"before": step.was_monthly, "after": step.monthly, "unknown": list(step.unpriced)},
                 "changes": [
                     {"path": c.path, "old": show(c.old), "new": show(c.new), "replaces": c.replaces}
                     for c in step.changes

@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from rehost.stacks.catalog import Origin
 from rehost.stacks.diagnostics import Diagnostic, Severity
 from rehost.stacks.load import Loaded
 from rehost.stacks.model import show_size
@@ -25,8 +26,37 @@ def headline(found: Portability) -> str:
 
 
 def _price(cost: Cost) -> str:
-    unknown = f" (+ {cost.unknown} without a known price)" if cost.unknown else ""
-    return f"{cost.monthly:,.2f} {cost.currency}{unknown}"
+    if not cost.unknown:
+        return f"{cost.monthly:,.2f} {cost.currency}"
+    return f"at least {cost.monthly:,.2f} {cost.currency}, {len(cost.unknown)} unknown"
+
+
+def _dated(cost: Cost) -> str:
+    """The days that a side's prices are of."""
+    days = [origin.date for origin in cost.origins]
+    if not days:
+        return ""
+    return f"prices of {days[0]}" if len(set(days)) == 1 else f"prices of {days[0]} to {days[-1]}"
+
+
+def _costs(found: Portability) -> list[tuple[str, str]]:
+    rows = [("Cost a month", f"{_price(found.cost_here)} -> {_price(found.cost_there)}, list prices")]
+    for name, cost in ((found.source, found.cost_here), (found.target, found.cost_there)):
+        if cost.origins:
+            rows.append(("", f"{name}: {_dated(cost)}"))
+        if cost.unknown:
+            shown = ", ".join(cost.unknown[:4]) + (f" and {len(cost.unknown) - 4} more" * (len(cost.unknown) > 4))
+            rows.append(("", f"{name}, not in it: {shown}"))
+    return rows
+
+
+def _egress(found: Portability) -> str:
+    cost = found.data.egress
+    if cost is None:
+        return f"unknown from {found.source}"
+    about = f"{'at most ' if cost.at_most else ''}{cost.amount:,.2f} {found.data.currency} once (list price"
+    about += f" of {cost.origin.date})" if cost.origin else ")"
+    return f"{about} from {found.source}" + (f"; {cost.note}" if cost.note else "")
 
 
 def _data(found: Portability) -> list[tuple[str, str]]:
@@ -37,8 +67,7 @@ def _data(found: Portability) -> list[tuple[str, str]]:
     if data.total is not None:
         rows.append(("Data", show_size(data.total)))
         rows.append(("Time", _time(data.seconds) if data.seconds is not None else "unknown without --bandwidth"))
-        egress = "unknown" if data.egress is None else f"{data.egress:,.2f} {data.currency} once (list price)"
-        rows.append(("Egress", f"{egress} from {found.source}"))
+        rows.append(("Egress", _egress(found)))
     else:
         rows.append(("Data", f"unknown: give {' '.join(f'--size {component}=..' for component in missing)}"))
     return rows
@@ -77,8 +106,7 @@ class PortabilityView:
         summary.add_column(style="bold", no_wrap=True)
         summary.add_column()
         summary.add_row("Fit", headline(found))
-        summary.add_row("Cost a month", f"{_price(found.cost_here)} -> {_price(found.cost_there)}, list prices")
-        for label, text in _data(found):
+        for label, text in (*_costs(found), *_data(found)):
             summary.add_row(label, text)
         yield summary
 
@@ -100,8 +128,8 @@ def markdown(found: Portability) -> str:
         lines.append(f"| `{row.component}` | {row.there.label} | {whys} | {steps} |")
     for finding in found.lock_in:
         lines.append(f"| `{finding.component}` | lock-in | {_cell(finding.reason)} | {_cell(finding.step)} |")
-    lines += ["", f"Cost a month: {_price(found.cost_here)} -> {_price(found.cost_there)} (list prices)"]
-    lines += ["", *(f"- {label}: {text}" for label, text in _data(found))]
+    lines += [""]
+    lines += [f"- {label + ': ' if label else ''}{text}" for label, text in (*_costs(found), *_data(found))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -134,11 +162,24 @@ def _finding(finding: Finding) -> dict[str, str]:
     return {"fit": finding.fit.label, "reason": finding.reason, "step": finding.step}
 
 
+def _origin(origin: Origin) -> dict[str, str]:
+    return {"source": origin.source, "date": origin.date}
+
+
 def as_dict(found: Portability) -> dict[str, Any]:
     """One JSON document."""
 
     def cost(side: Cost) -> dict[str, Any]:
-        return {"monthly": side.monthly, "unknown": side.unknown, "currency": side.currency}
+        return {
+            "monthly": side.monthly,
+            "unknown": len(side.unknown),
+            "currency": side.currency,
+            "components": [
+                {"component": line.component, "monthly": line.monthly, "unknown": list(line.unknown)}
+                for line in side.lines
+            ],
+            "origins": [_origin(origin) for origin in side.origins],
+        }
 
     data = found.data
     return {
@@ -163,7 +204,9 @@ def as_dict(found: Portability) -> dict[str, Any]:
             "bytes": data.total,
             "sizes": dict(data.sizes),
             "seconds": data.seconds,
-            "egress": data.egress,
+            "egress": None if data.egress is None else data.egress.amount,
+            "egress_at_most": data.egress is not None and data.egress.at_most,
+            "egress_origin": _origin(data.egress.origin) if data.egress and data.egress.origin else None,
             "currency": data.currency,
         },
     }

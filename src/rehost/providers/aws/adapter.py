@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rehost.providers.aws import managed
-from rehost.providers.aws import tokens as t
+from rehost.providers import figures
+from rehost.providers.aws import managed, prices
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.conditions import CONDITIONS
 from rehost.providers.aws.diagnose import DEVICES, diagnose
@@ -17,6 +17,7 @@ from rehost.providers.aws.fits import fits
 from rehost.providers.aws.lower import AwsLowering
 from rehost.providers.aws.places import places
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
+from rehost.stacks.catalog import Charge, Sheet, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.lower import Lowering
@@ -27,19 +28,7 @@ from rehost.stacks.ports import Candidate, Need
 if TYPE_CHECKING:
     from rehost.providers.aws.connection import AwsConnection
 
-HOURS = 730
-"""Hours in the month of a list price, as Amazon's own calculator has it."""
-
 _MIB = 1024**2
-_UNPRICED = {
-    "aws:ec2/eip:Eip",
-    "aws:ec2/natGateway:NatGateway",
-    "aws:elasticache/replicationGroup:ReplicationGroup",
-    "aws:lb/loadBalancer:LoadBalancer",
-    "aws:rds/instance:Instance",
-    "aws:secretsmanager/secret:Secret",
-}
-"""Kinds that cost something by the month for which the catalog has no price."""
 
 _MANAGED = {"database_class": "databases", "cache_type": "caches"}
 """Needs of Amazon's own databases and caches, with their family in the catalog."""
@@ -63,6 +52,25 @@ class AwsAdapter(BaseAdapter):
         {"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis", "network.way_out"}
     )
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+    fetched: Mapping[str, Sheet] = field(default_factory=dict)
+    """What was last asked for, by region."""
+
+    def sheet(self, region: str) -> Sheet:
+        """All that is known of a region."""
+        older = CATALOG.sheet(region)
+        return self.fetched[region].over(older) if region in self.fetched else older
+
+    def informed(self, environment: Mapping[str, str]) -> AwsAdapter:
+        """The same with what was last asked for."""
+        return replace(self, fetched=figures.read(_file(environment)))
+
+    def ask(self, regions: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, Sheet]:
+        """What Amazon's price list says now."""
+        from rehost.providers.aws.live import ask
+
+        sheets = ask(regions, environment)
+        figures.write(_file(environment), sheets)
+        return sheets
 
     def regions(self) -> Sequence[str]:
         """Regions that the catalog covers."""
@@ -113,24 +121,19 @@ class AwsAdapter(BaseAdapter):
             return [Candidate(name, f"the subnet {name}") for name in need.requirement["subnets"]]
         if need.kind == "device":
             return [Candidate(name, name) for name in DEVICES]
+        sheet = self.sheet(target.region)
         if need.kind in _MANAGED:
-            return [
-                Candidate(name, f"{name}: {cpu} vCPU, {mib / 1024:g} GiB; its price is not in the catalog")
-                for name, (cpu, mib) in CATALOG.managed(_MANAGED[need.kind]).items()
-                if _holds(cpu, mib, need)
-            ]
-        if need.kind != "server_type":
+            family = _MANAGED[need.kind]
+            sizes = CATALOG.managed(family)
+            engine = need.requirement.get("engine", "")
+            known = [sheet.named(family, name, engine) for name in sizes if _holds(*sizes[name], need)]
+            offers = figures.cheapest_first(offer for offer in known if offer)
+        elif need.kind == "server_type":
+            fitting = (offer for offer in sheet.of("servers") if figures.fits(offer, need.requirement))
+            offers = figures.cheapest_first(offer for offer in fitting if offer.monthly is not None)
+        else:
             return None
-        found = []
-        for name, type_ in CATALOG.types.items():
-            hourly = type_["hourly"].get(target.region)
-            if hourly and _fits(type_, need):
-                monthly = round(hourly * HOURS, 2)
-                summary = (
-                    f"{name}: {type_['vcpu']} vCPU, {type_['memory_mib'] / 1024:g} GiB, USD {monthly:.2f} a month"
-                )
-                found.append(Candidate(name, summary, monthly, "USD"))
-        return sorted(found, key=lambda candidate: (candidate.monthly or 0.0, candidate.value))
+        return [figures.candidate(offer, self.currency) for offer in offers]
 
     def meets(self, need: Need, value: Any, target: Target) -> bool:
         """Whether a pinned choice still meets its need; an image does as long as it is of the same name, a subnet
@@ -138,41 +141,41 @@ class AwsAdapter(BaseAdapter):
         if need.kind == "subnet":
             return value in need.requirement["subnets"]
         if need.kind == "server_type":
-            return value in CATALOG.types and _fits(CATALOG.types[value], need)
+            known = (*self.sheet(target.region).of("servers"), *CATALOG.sheet(target.region).of("servers"))
+            same = [offer for offer in known if offer.name == value]
+            # A type may be known without a price in this region.
+            row = CATALOG.types.get(value)
+            return any(figures.fits(offer, need.requirement) for offer in same) or bool(row and _fits(row, need))
         if need.kind in _MANAGED:
             sizes = CATALOG.managed(_MANAGED[need.kind])
             return value in sizes and _holds(*sizes[value], need)
         return len(value) >= need.requirement["zones"] if need.kind == "zones" else True
 
-    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
-        """List price a month: servers and volumes by the catalog; what is billed by use counts as free, and what
-        has a price that the catalog lacks is unknown."""
-        if token == t.INSTANCE:
-            type_ = inputs.get("instanceType")
-            hourly = CATALOG.types.get(type_, {}).get("hourly", {}) if isinstance(type_, str) else {}
-            root = (inputs.get("rootBlockDevice") or {}).get("volumeSize", 0)
-            price, disk = hourly.get(target.region), CATALOG.ebs_gb_monthly.get(target.region)
-            return None if price is None or disk is None else round(price * HOURS + float(root) * disk, 2)
-        if token == t.VOLUME:
-            disk = CATALOG.ebs_gb_monthly.get(target.region)
-            return None if disk is None else round(float(inputs["size"]) * disk, 2)
-        if token in _UNPRICED:
-            return None
-        return 0.5 if token == "aws:route53/zone:Zone" else 0.0
+    def charges(self, token: str, inputs: Mapping[str, Value], target: Target) -> Sequence[Charge]:
+        """What a resource is billed for."""
+        return prices.charges(self.sheet(target.region), token, inputs)
+
+    def at_rest(self, target: Target, size: int) -> Charge | None:
+        """What content of buckets costs."""
+        return prices.at_rest(self.sheet(target.region), size)
+
+    def egress(self, target: Target, size: int) -> Transfer | None:
+        """What traffic to the Internet costs."""
+        return prices.egress(self.sheet(target.region), size)
 
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""
         return list(AwsLowering(lowering).all())
-
-    def egress(self, target: Target) -> float | None:
-        """List price of the first 10 TB a month, in regions that the catalog has it for."""
-        return CATALOG.egress_gb.get(target.region)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> AwsConnection:
         """A connection with the credentials of AWS's own tools."""
         from rehost.providers.aws.connection import AwsConnection
 
         return AwsConnection(target, environment, self.book)
+
+
+def _file(environment: Mapping[str, str]) -> Path:
+    return figures.path("aws", environment, environment.get("AWS_ENDPOINT_URL"))
 
 
 def _fits(type_: Mapping[str, Any], need: Need) -> bool:

@@ -9,10 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rehost.stacks.catalog import HOURS, Offer, Origin, Rate, Sheet
+
+_MIB = 1024**2
+
 
 @dataclass(frozen=True)
 class Catalog:
-    """The shipped catalog; prices are USD, an hour's or a month's as the keys say."""
+    """The shipped catalog."""
 
     path: Path
 
@@ -20,6 +24,10 @@ class Catalog:
     def _data(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
         return data
+
+    @cached_property
+    def _sheets(self) -> dict[str, Sheet]:
+        return {}
 
     @property
     def regions(self) -> list[str]:
@@ -38,12 +46,6 @@ class Catalog:
         types: Mapping[str, Mapping[str, Any]] = self._data["types"]
         return types
 
-    @property
-    def ebs_gb_monthly(self) -> Mapping[str, float]:
-        """A GiB of gp3 for a month, by region; regions without a known price are missing."""
-        prices: Mapping[str, float] = self._data["ebs_gb_monthly"]
-        return prices
-
     def versions(self, family: str, engine: str) -> list[str]:
         """Versions of an engine of `databases` or `caches`."""
         return list(self._data[family]["versions"][engine])
@@ -59,11 +61,55 @@ class Catalog:
             sized[f"{prefix}.{name}"] = (type_["vcpu"], type_["memory_mib"] * usable)
         return dict(sorted(sized.items(), key=lambda item: (item[1][1], item[1][0])))
 
-    @property
-    def egress_gb(self) -> Mapping[str, float]:
-        """A GB that leaves for the Internet, by region; regions without a known price are missing."""
-        prices: Mapping[str, float] = self._data["egress_gb"]
-        return prices
+    def sheet(self, region: str) -> Sheet:
+        """What is known of a region without asking Amazon."""
+        if region not in self._sheets:
+            self._sheets[region] = Sheet(tuple(self._offers(region)), tuple(self._rates(region)))
+        return self._sheets[region]
+
+    def _origin(self, name: str) -> Origin:
+        return Origin(**self._data["origins"][name])
+
+    def _offers(self, region: str) -> list[Offer]:
+        offers = []
+        for name, row in self.types.items():
+            hourly = row["hourly"].get(region)
+            if hourly is not None:
+                size = (row["vcpu"], row["memory_mib"] * _MIB)
+                monthly = round(hourly * HOURS, 2)
+                offers.append(
+                    Offer(
+                        "servers",
+                        name,
+                        region,
+                        *size,
+                        architecture=row["arch"],
+                        monthly=monthly,
+                        origin=self._origin("servers"),
+                    )
+                )
+        if region in self.regions:
+            for family in ("databases", "caches"):
+                for name in self.managed(family):
+                    row = self.types[name.partition(".")[2]]
+                    memory = row["memory_mib"] * _MIB
+                    offers.append(Offer(family, name, region, row["vcpu"], memory, architecture=row["arch"]))
+        return offers
+
+    def _rates(self, region: str) -> list[Rate]:
+        rates = []
+        for row in self._data["rates"]:
+            amount = row["regions"].get(region, row["regions"].get("*"))
+            if amount is not None:
+                rates.append(Rate(row["what"], region, row["unit"], amount, self._origin(row["origin"])))
+        tiers = self._data["egress"]
+        for above, amount in zip(tiers["from_gb"], tiers["regions"].get(region, ()), strict=False):
+            origin = self._origin(tiers["origin"])
+            rates.append(Rate("egress", region, tiers["unit"], amount, origin, above))
+        if len(tiers["regions"].get(region, ())) < len(tiers["from_gb"]) and region in tiers["regions"]:
+            above = tiers["from_gb"][len(tiers["regions"][region])]
+            rates.append(Rate("egress", region, tiers["unit"], None, None, above))
+        return rates
 
 
 CATALOG = Catalog(Path(__file__).parent / "data" / "catalog.json")

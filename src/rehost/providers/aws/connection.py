@@ -181,8 +181,11 @@ class AwsConnection(KindDispatch):
         del deployment
         return Identity(self._endpoint, self._clients.account)
 
-    def offers(self, need: Need) -> Sequence[Candidate]:
-        """Images by their owner and name pattern, the newest first; zones of the region by name."""
+    def offers(self, need: Need) -> Sequence[Candidate] | None:
+        """Images by their owner and name pattern, the newest first; zones of the region by name. Amazon does not
+        tell beforehand what there is room for."""
+        if need.kind not in ("zones", "image"):
+            return None
         ec2 = self._clients["ec2"]
         if need.kind == "zones":
             with guarded("describe_availability_zones"):

@@ -21,10 +21,16 @@ LEAST_GIB = 20
 def needs(stack: Stack) -> Iterator[Need]:
     """An instance class for each database, a node type for each cache."""
     for name, database in stack.databases.items():
-        size = {"cpu": database.size.cpu, "memory": show_size(database.size.memory)}
+        size = {"cpu": database.size.cpu, "memory": show_size(database.size.memory), "engine": priced(database)}
         yield Need(f"databases.{name}.class", "database_class", size)
     for name, cache in stack.caches.items():
-        yield Need(f"caches.{name}.type", "cache_type", {"memory": show_size(cache.memory)})
+        size = {"memory": show_size(cache.memory), "engine": cache.engine}
+        yield Need(f"caches.{name}.type", "cache_type", size)
+
+
+def priced(database: Database) -> str:
+    """What the price of a class depends on."""
+    return f"{database.engine}{' two zones' if database.high_availability else ''}"
 
 
 def family(database: Database) -> str:

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rehost.providers import figures
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
-from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner import catalog, prices
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.diagnose import diagnose
 from rehost.providers.hetzner.fits import fits
 from rehost.providers.hetzner.lower import HetznerLowering
 from rehost.providers.limits import size_of
+from rehost.stacks.catalog import Charge, Sheet, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, is_unknown
 from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Stack, Target, parse_size
+from rehost.stacks.model import Stack, Target
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Change, Need
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from rehost.providers.hetzner.connection import HetznerConnection
 
 _ARCHITECTURES = {"x86_64": "x86", "arm64": "arm"}
-_GIB = 1024**3
 
 
 def _volume(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
@@ -52,8 +53,6 @@ def _server(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
 
 CONDITIONS: dict[str, Condition] = {t.VOLUME: _volume, t.SERVER: _server}
 
-_UNPRICED = {t.VOLUME, t.BALANCER, t.PRIMARY_IP, t.FLOATING_IP, t.SNAPSHOT}
-
 OPTIONS = {"object_storage_location": "The location of the buckets, where the region has no object storage."}
 
 
@@ -70,6 +69,25 @@ class HetznerAdapter(BaseAdapter):
     currency: str = "EUR"
     account: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+    fetched: Mapping[str, Sheet] = field(default_factory=dict)
+    """What was last asked for, by location."""
+
+    def sheet(self, region: str) -> Sheet:
+        """All that is known of a location."""
+        older = catalog.shipped(region)
+        return self.fetched[region].over(older) if region in self.fetched else older
+
+    def informed(self, environment: Mapping[str, str]) -> HetznerAdapter:
+        """The same with what was last asked for."""
+        return replace(self, fetched=figures.read(_file(environment)))
+
+    def ask(self, regions: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, Sheet]:
+        """What Hetzner says now of types, prices and what there is room for."""
+        from rehost.providers.hetzner.live import ask
+
+        sheets = ask(regions, environment)
+        figures.write(_file(environment), sheets)
+        return sheets
 
     def regions(self) -> Sequence[str]:
         """Locations."""
@@ -103,48 +121,39 @@ class HetznerAdapter(BaseAdapter):
         """From the catalog: types with the cheapest first (those without a known price last), images by name."""
         if need.kind == "image":
             name = need.requirement["image"]
-            known = (name, _ARCHITECTURES[need.requirement["architecture"]]) in catalog.images()
-            return [Candidate(name, f"{name}, Hetzner's own image")] if known else []
+            there = (name, _ARCHITECTURES[need.requirement["architecture"]]) in catalog.images()
+            return [Candidate(name, f"{name}, Hetzner's own image")] if there else []
+        sheet = self.sheet(target.region)
         if need.kind == "load_balancer_type":
             asked = need.requirement
             rows = [row for row in catalog.load_balancer_types() if all(row[key] >= asked[key] for key in asked)]
-            about = "{name}: {services} services, {targets} targets, {certificates} certificates"
-            return [Candidate(row["name"], about.format_map(row), row["monthly"], self.currency) for row in rows]
-        fitting = [row for row in catalog.server_types() if _fits(row, need) and target.region in row["locations"]]
-        fitting.sort(
-            key=lambda row: (row["monthly"] is None, row["monthly"] or 0, row["cores"], row["memory_gib"])
-        )
-        return [
-            Candidate(
-                row["name"],
-                f"{row['name']}: {row['cores']} vCPU, {row['memory_gib']} GiB, {row['disk_gb']} GB"
-                + (f", EUR {row['monthly']:.2f} a month" if row["monthly"] is not None else ""),
-                row["monthly"],
-                "EUR",
-            )
-            for row in fitting
-        ]
+            known = [offer for row in rows if (offer := sheet.named("load_balancers", row["name"]))]
+            return [figures.candidate(offer, self.currency) for offer in known if not offer.retired]
+        found = [offer for offer in sheet.of("servers") if figures.fits(offer, need.requirement)]
+        return [figures.candidate(offer, self.currency) for offer in figures.cheapest_first(found)]
 
     def meets(self, need: Need, value: Any, target: Target) -> bool:
-        """Whether a pinned choice still meets its need."""
-        return any(offer.value == value for offer in self.offers(need, target) or ())
+        """Whether a pinned choice still meets its need. A server keeps its type when that is retired."""
+        if need.kind != "server_type":
+            return any(offer.value == value for offer in self.offers(need, target) or ())
+        known = (*self.sheet(target.region).of("servers"), *catalog.shipped(target.region).of("servers"))
+        return any(offer.name == value and figures.fits(offer, need.requirement) for offer in known)
 
-    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
-        """List price of a server a month; what else is paid for has none in the catalog, the rest is free."""
-        if token == t.SERVER:
-            rows = {row["name"]: row["monthly"] for row in catalog.server_types()}
-            type_ = inputs.get("serverType")
-            return rows.get(type_) if isinstance(type_, str) else None
-        return None if token in _UNPRICED else 0.0
+    def charges(self, token: str, inputs: Mapping[str, Value], target: Target) -> Sequence[Charge]:
+        """What a resource is billed for."""
+        return prices.charges(self.sheet(target.region), token, inputs)
+
+    def at_rest(self, target: Target, size: int) -> Charge | None:
+        """What content of buckets costs."""
+        return prices.at_rest(self.sheet(catalog.storage_location(target)), size)
+
+    def egress(self, target: Target, size: int) -> Transfer | None:
+        """What traffic costs at most."""
+        return prices.egress(self.sheet(target.region), size)
 
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""
         return list(HetznerLowering(lowering).all())
-
-    def egress(self, target: Target) -> float | None:
-        """Unknown: what is included depends on the servers and buckets there are."""
-        del target
-        return None
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> HetznerConnection:
         """A connection with HCLOUD_TOKEN and, for buckets, the keys of the object storage."""
@@ -153,14 +162,8 @@ class HetznerAdapter(BaseAdapter):
         return HetznerConnection(target, environment, self.book)
 
 
-def _fits(row: Mapping[str, Any], need: Need) -> bool:
-    asked = need.requirement
-    return bool(
-        row["cores"] >= asked["cpu"]
-        and row["memory_gib"] * _GIB >= parse_size(asked["memory"])
-        and row["disk_gb"] * 10**9 >= parse_size(asked["disk"])
-        and row["architecture"] == _ARCHITECTURES[asked["architecture"]]
-    )
+def _file(environment: Mapping[str, str]) -> Path:
+    return figures.path("hetzner", environment, environment.get("HCLOUD_ENDPOINT"))
 
 
 ADAPTER = HetznerAdapter()

@@ -14,6 +14,8 @@ from rehost.providers.waits import retry_after
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.ports import Call
 
+ENDPOINT = "https://api.hetzner.cloud/v1"
+
 _REASONS = {
     "unauthorized": Reason.DENIED,
     "forbidden": Reason.DENIED,

@@ -8,9 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rehost.stacks.catalog import Offer, Origin, Rate, Sheet
 from rehost.stacks.model import Target
 
 Row = Mapping[str, Any]
+GIB = 1024**3
+GB = 10**9
+ARCHITECTURES = {"x86": "x86_64", "arm": "arm64"}
+INCLUDED_TB = 1.0
+"""Traffic of a month that the base price of the object storage includes."""
 
 
 @cache
@@ -26,13 +32,14 @@ def locations() -> Mapping[str, Row]:
 
 
 def server_types() -> Sequence[Row]:
-    """Server types; `monthly` is the net list price in EUR, None where it is not known."""
+    """Server types as they are shipped; `monthly` has the net list price in EUR of the network zones where it is
+    known."""
     rows: Sequence[Row] = _data()["server_types"]
     return rows
 
 
 def load_balancer_types() -> Sequence[Row]:
-    """Load balancer types, the smallest first; `monthly` is None where no price is known."""
+    """Load balancer types, the smallest first."""
     rows: Sequence[Row] = _data()["load_balancer_types"]
     return rows
 
@@ -45,3 +52,50 @@ def storage_location(target: Target) -> str:
 def images() -> frozenset[tuple[str, str]]:
     """Official images by name and architecture."""
     return frozenset((row["name"], row["architecture"]) for row in _data()["images"])
+
+
+@cache
+def shipped(region: str) -> Sheet:
+    """What is known of a location without asking Hetzner."""
+    if region not in locations():
+        return Sheet()
+    zone = locations()[region]["network_zone"]
+    origins = {name: Origin(**row) for name, row in _data()["origins"].items()}
+    offers = [
+        Offer(
+            "servers",
+            row["name"],
+            region,
+            row["cores"],
+            row["memory_gib"] * GIB,
+            row["disk_gb"] * GB,
+            ARCHITECTURES[row["architecture"]],
+            monthly=row["monthly"].get(zone),
+            origin=origins["servers"] if zone in row["monthly"] else None,
+            note="dedicated CPUs" if row["cpu_type"] == "dedicated" else "",
+        )
+        for row in server_types()
+        if region in row["locations"]
+    ]
+    offers += [
+        Offer(
+            "load_balancers",
+            row["name"],
+            region,
+            monthly=row["monthly"].get(zone),
+            origin=origins["load_balancers"] if zone in row["monthly"] else None,
+            note=balancer_note(row),
+        )
+        for row in load_balancer_types()
+    ]
+    rates = [
+        Rate(row["what"], region, row["unit"], row["amount"], origins[row["origin"]])
+        for row in _data()["rates"]
+        if zone in row["zones"]
+    ]
+    return Sheet(tuple(offers), tuple(rates))
+
+
+def balancer_note(row: Row) -> str:
+    """What a load balancer type can hold."""
+    return f"{row['services']} services, {row['targets']} targets, {row['certificates']} certificates"

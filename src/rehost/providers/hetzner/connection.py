@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from rehost.providers import s3settings
+from rehost.providers import figures, s3settings
 from rehost.providers.base import Kind, KindDispatch, Numbered, RuleBook
 from rehost.providers.hetzner import catalog
 from rehost.providers.hetzner import tokens as t
-from rehost.providers.hetzner.api import Api
+from rehost.providers.hetzner.api import ENDPOINT, Api
 from rehost.providers.hetzner.kinds import (
     address,
     bucket,
@@ -24,8 +24,10 @@ from rehost.providers.hetzner.kinds import (
     volume,
     zone,
 )
+from rehost.providers.hetzner.live import servers_of
 from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
+from rehost.stacks.catalog import Offer, Origin
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
@@ -64,7 +66,6 @@ OBJECTS: Mapping[str, Any] = {
     t.LIFECYCLE: bucket.IlmPolicy,
     t.VERSIONING: s3settings.BucketVersioning,
 }
-ENDPOINT = "https://api.hetzner.cloud/v1"
 
 
 class _ObjectClients(Mapping[str, Any]):
@@ -124,6 +125,7 @@ class HetznerConnection(KindDispatch):
 
     def __init__(self, target: Target, environment: Mapping[str, str], book: RuleBook) -> None:
         self.environment = environment
+        self._region = target.region
         token = environment.get("HCLOUD_TOKEN")
         if not token:
             raise InvalidInput(
@@ -148,10 +150,17 @@ class HetznerConnection(KindDispatch):
         found = self._api.all("placement_groups", label_selector=selector)
         return Identity(self._name, "", bool(found))
 
-    def offers(self, need: Need) -> Sequence[Candidate]:
-        """Everything is in the catalog."""
-        del need
-        return ()
+    @cached_property
+    def _servers(self) -> list[Offer]:
+        origin = Origin("Hetzner Cloud API", figures.day())
+        return servers_of(self._api.all("server_types"), self._region, origin)
+
+    def offers(self, need: Need) -> Sequence[Candidate] | None:
+        """Server types with their prices and what there is room for; the rest is in the catalog."""
+        if need.kind != "server_type":
+            return None
+        fitting = [offer for offer in self._servers if figures.fits(offer, need.requirement)]
+        return [figures.candidate(offer, "EUR") for offer in figures.cheapest_first(fitting)]
 
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""

@@ -10,6 +10,7 @@ from typing import Any
 from rehost.providers.base import BaseAdapter, RuleBook
 from rehost.providers.memory.cloud import MemoryCloud
 from rehost.providers.memory.connection import MemoryConnection
+from rehost.stacks.catalog import Charge, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Ref, Resource, Value
 from rehost.stacks.hosts import resource as unit
@@ -84,17 +85,23 @@ class MemoryAdapter(BaseAdapter):
         """Whether a pinned type is still big enough."""
         return any(offer.value == value for offer in self.offers(need, target) or ())
 
-    def price(self, token: str, inputs: Mapping[str, Value], target: Target) -> float | None:
+    def charges(self, token: str, inputs: Mapping[str, Value], target: Target) -> Sequence[Charge]:
         """One unit a month for each CPU of a server; everything else is free."""
         del target
         if token != _token("server"):
-            return 0.0
-        return next((float(cpu) for name, cpu, _ in _SIZES if name == inputs.get("type")), None)
+            return ()
+        price = next((float(cpu) for name, cpu, _ in _SIZES if name == inputs.get("type")), None)
+        return (Charge("server", price),)
 
-    def egress(self, target: Target) -> float | None:
-        """Nothing is charged here."""
-        del target
-        return 0.0
+    def at_rest(self, target: Target, size: int) -> Charge | None:
+        """Nothing is charged for content."""
+        del target, size
+        return None
+
+    def egress(self, target: Target, size: int) -> Transfer | None:
+        """Nothing is charged for traffic."""
+        del target, size
+        return Transfer(0.0)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> MemoryConnection:
         """The cloud of this process."""

@@ -95,10 +95,10 @@ class MemoryConnection(KindDispatch):
             raise ProviderError("the token is not valid", reason=Reason.DENIED, code="unauthorized", status=401)
         return Identity("memory", self._cloud.account)
 
-    def offers(self, need: Need) -> Sequence[Candidate]:
-        """Nothing is open that the catalog does not know."""
+    def offers(self, need: Need) -> Sequence[Candidate] | None:
+        """Everything is in the catalog."""
         del need
-        return ()
+        return None
 
     def objects(self, bucket: Mapping[str, Value]) -> MemoryObjects:
         """The content of a bucket."""

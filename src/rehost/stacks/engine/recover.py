@@ -87,8 +87,8 @@ class Look:
                 return found
             self._pause(rules.poll_s)
 
-    def offers(self, need: Need) -> Sequence[Candidate]:
-        """What the provider has that meets a need."""
+    def offers(self, need: Need) -> Sequence[Candidate] | None:
+        """What the provider has now that meets a need; None where the catalog says it all."""
         return self.patiently(partial(self.connection.offers, need))
 
     def patiently(self, call: Callable[[], T]) -> T:

@@ -72,10 +72,13 @@ def location(key: Any, name: str = "location") -> Record:
     raise invalid(name, f"location '{key}' not found")
 
 
+def _rate(what: str, place: str) -> float | None:
+    zone = locations()[place]["network_zone"]
+    return next((row["amount"] for row in data()["rates"] if row["what"] == what and zone in row["zones"]), None)
+
+
 def _priced(row: Record, places: Sequence[str]) -> list[Record]:
-    monthly = row.get("monthly")
-    if monthly is None:
-        return []
+    found = {place: row.get("monthly", {}).get(locations()[place]["network_zone"]) for place in places}
     return [
         {
             "location": place,
@@ -84,7 +87,8 @@ def _priced(row: Record, places: Sequence[str]) -> list[Record]:
             "included_traffic": _TRAFFIC,
             "price_per_tb_traffic": price(1.0),
         }
-        for place in places
+        for place, monthly in found.items()
+        if monthly is not None
     ]
 
 
@@ -176,7 +180,11 @@ def _known(rows: Mapping[str, Record], key: Any, name: str) -> Record:
 
 def capacity(project: Project, type_: str, place: str) -> Record | None:
     """What stands against one more server of a type in a location, by the stand-in's own switches."""
-    for row in project.behaviour.capacity:
+    return _short(project.behaviour.capacity, type_, place)
+
+
+def _short(rows: Sequence[Record], type_: str, place: str) -> Record | None:
+    for row in rows:
         kind = row.get("kind", "servers")
         if kind == "servers" and row.get("server_type") in (None, type_) and row.get("location") in (None, place):
             return row
@@ -215,11 +223,12 @@ def reserve(project: Project, type_: Record, place: str) -> None:
 
 
 def offered_type(project: Project, type_: Record) -> Record:
-    """A server type with what is available now."""
-    if not project.behaviour.capacity:
+    """A server type with what is available now. A shortage that passes with a try or two is not listed."""
+    lasting = [row for row in project.behaviour.capacity if "times" not in row]
+    if not lasting:
         return type_
     places = [
-        {**row, "available": row["available"] and capacity(project, type_["name"], row["name"]) is None}
+        {**row, "available": row["available"] and _short(lasting, type_["name"], row["name"]) is None}
         for row in type_["locations"]
     ]
     return {**type_, "locations": places}
@@ -268,25 +277,30 @@ def _list_isos(call: Call) -> Answer:
 
 def _pricing(call: Call) -> Answer:
     del call
-    extra = data().get("prices", {})
 
     def priced(rows: Mapping[str, Record]) -> list[Record]:
         return [{"id": row["id"], "name": row["name"], "prices": row["prices"]} for row in rows.values()]
 
-    def known(name: str) -> Record:
-        return price(extra.get(name) or 0.0)
+    def known(what: str) -> Record:
+        return price(_rate(what, "fsn1") or 0.0)
+
+    addresses = [
+        {"location": place, "price_hourly": price(monthly / _HOURS), "price_monthly": price(monthly)}
+        for place in locations()
+        if (monthly := _rate("public IPv4 address", place)) is not None
+    ]
 
     pricing = {
         "currency": data()["currency"],
         "vat_rate": f"{(_VAT - 1) * 100:.6f}",
-        "image": {"price_per_gb_month": known("image_gb")},
-        "volume": {"price_per_gb_month": known("volume_gb")},
+        "image": {"price_per_gb_month": known("snapshot")},
+        "volume": {"price_per_gb_month": known("volume")},
         "server_backup": {"percentage": "20.0000000000"},
         "server_types": priced(server_types()),
         "load_balancer_types": priced(load_balancer_types()),
-        "primary_ips": [{"type": type_, "prices": []} for type_ in ("ipv4", "ipv6")],
+        "primary_ips": [{"type": "ipv4", "prices": addresses}, {"type": "ipv6", "prices": []}],
         "floating_ips": [{"type": type_, "prices": []} for type_ in ("ipv4", "ipv6")],
-        "floating_ip": {"price_monthly": known("floating_ip")},
+        "floating_ip": {"price_monthly": known("floating IP")},
     }
     return 200, {"pricing": pricing}
 
