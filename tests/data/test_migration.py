@@ -344,6 +344,7 @@ def test_checks_ask_the_new_side_by_its_address_under_the_public_name(
     told = checked(tmp_path, port, contains=f"www.plaza.example:{port} /healthz all well").migrate()
     assert told["checks"] == [
         {
+            "check": f"http://www.plaza.example:{port}/healthz",
             "http": f"http://www.plaza.example:{port}/healthz",
             "at": "127.0.0.1",
             "ok": True,

@@ -24,6 +24,7 @@ BEYOND = {
     ("edge", "certificates.own"),
     ("edge", "load_balancers.plain.listen.0.certificate"),
     ("huge-number", "servers.app.count"),
+    ("checks", "checks.6.status"),
     ("roles", "databases.main.roles.as.settings"),
     ("roles", "databases.main.roles.odd.password"),
     ("services", "services.blind.healthcheck"),

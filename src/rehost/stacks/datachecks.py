@@ -16,6 +16,16 @@ from rehost.stacks.substitutes import SUBSTITUTED, group_for
 def check_data(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     """Every finding, with paths into the partial stack."""
     yield from check_roles(stack)
+    for number, check in enumerate(stack.checks):
+        where: PathKey = ("checks", number, "sql")
+        known = loaded.declared("databases")
+        if check.sql is not None and check.sql not in known:
+            why = f"the stack has {', '.join(known) or 'none'}"
+            fix = did_you_mean(check.sql, known) or "add it under `databases:`"
+            yield Diagnostic("reference", f"there is no database {check.sql!r}", why, fix, where)
+        elif check.sql in stack.databases and stack.databases[check.sql].engine != "postgres":
+            why = f"this version asks PostgreSQL only, not {stack.databases[check.sql].engine}"
+            yield Diagnostic("checks", "this database can't be asked", why, "check it over http instead", where)
     parts: list[tuple[str, str, Database | Cache]] = [("databases", n, d) for n, d in stack.databases.items()]
     parts += [("caches", n, c) for n, c in stack.caches.items()]
     for family, name, part in parts:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import secrets as randomness
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 from rehost.stacks.catalog import Bill
+from rehost.stacks.checks import Row, answers
 from rehost.stacks.collector import few_collections
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.engine.embedded import Engine, Outcome
-from rehost.stacks.engine.events import Began, Emit, Ended, Note
+from rehost.stacks.engine.events import Began, Checked, Emit, Ended, Note
 from rehost.stacks.engine.operations import circle, operations
 from rehost.stacks.engine.recover import (
     Look,
@@ -26,7 +27,8 @@ from rehost.stacks.engine.recover import (
     settle,
 )
 from rehost.stacks.errors import InvalidInput, Refused
-from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value, is_secret
+from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value, is_secret, is_unknown, reveal
+from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
@@ -34,6 +36,8 @@ from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
 from rehost.stacks.ports import Adapter, Connection, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
 from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
+from rehost.stacks.sql.port import Place
+from rehost.stacks.sql.role import place_of
 from rehost.stacks.state import Session, State, Store
 
 Confirm = Callable[[Plan], bool]
@@ -113,6 +117,31 @@ class Deployment:
         check_owner(state, self.look)
         return state, {key: now for key, now in self._refresh(state).items() if key in state.resources}
 
+    def checks(self, addresses: Mapping[str, str]) -> Iterator[Row]:
+        """The stack's checks with their answers, asked one after the other. `addresses` says where host names lead
+        to on this side."""
+        state = self.store.read(self.stack.stack, self.target.name)
+        resolution = resolve_facts(self.adapter, self.legal.stack, self.target, state.facts)
+        lowering = self._lowering(state, resolution, self._secrets(state, draw=False))
+
+        def known(value: Value) -> Value:
+            found = reveal(resolve_value(value, state.output))
+            if is_unknown(found):
+                raise Refused(
+                    "a check asks what is not there yet",
+                    why="its address or database is not deployed at this target",
+                    fix=f"deploy first: rehost deploy --on {self.target.name}",
+                )
+            return found
+
+        def text(template: str) -> str:
+            return str(known(lowering.text(template, lambda address: self.adapter.export(lowering, address))))
+
+        def place(database: str) -> Place:
+            return place_of(known(dict(self.adapter.place(lowering, database))))
+
+        yield from answers(self.stack.checks, text, place, lambda: self.connection, addresses)
+
     # -- operations ----------------------------------------------------------------------------------------
 
     @few_collections()
@@ -123,8 +152,9 @@ class Deployment:
         confirm: Confirm | None = None,
         saved: SavedPlan | None = None,
         command: str = "deploy",
+        prove: Callable[[], Iterable[Row]] | None = None,
     ) -> tuple[Plan, Outcome]:
-        """Make the target what the stack says.
+        """Make the target what the stack says. Afterwards, if all is made, `prove` makes the stack's checks.
 
         `confirm` is shown the plan before anything is written and may say no (Refused). With a saved plan it is
         Refused if the world has moved since.
@@ -161,7 +191,7 @@ class Deployment:
             carried = saved.digest if saved is not None else ""
             if state.applying != carried:
                 session.append({"kind": "applying", "plan": carried})
-            outcome = self._apply(session, plan, graph, wishes, command)
+            outcome = self._apply(session, plan, graph, wishes, command, prove)
             if carried and outcome.exit_code == 0:
                 session.append({"kind": "applying", "plan": ""})
             return plan, outcome
@@ -324,7 +354,15 @@ class Deployment:
                 pending = [u for u in ours - kept if {*state.resources[u].dependencies} <= kept]
         return frozenset(kept)
 
-    def _apply(self, session: Session, plan: Plan, graph: Graph, wishes: Wishes, command: str) -> Outcome:
+    def _apply(
+        self,
+        session: Session,
+        plan: Plan,
+        graph: Graph,
+        wishes: Wishes,
+        command: str,
+        prove: Callable[[], Iterable[Row]] | None = None,
+    ) -> Outcome:
         self.emit(Began(self.clock.time(), command, self.stack.stack, self.target.name, len(plan.changing)))
         began = self.clock.now()
         engine = Engine(self.adapter, self.connection, session, self.emit, self.clock, self.stop, self._limit)
@@ -334,6 +372,12 @@ class Deployment:
             if step.holds_data and step.action in (Action.DELETE, Action.REPLACE)
         )
         outcome = engine.apply(plan, graph, purge=purge)
+        made = 0
+        for row in prove() if prove is not None and outcome.word == "done" else ():
+            made += 1
+            self.emit(Checked(self.clock.time(), row["check"], row["at"], row["ok"], row["said"]))
+            if not row["ok"]:
+                outcome.unproven.append(row["check"])
         self.emit(
             Ended(
                 self.clock.time(),
@@ -343,6 +387,7 @@ class Deployment:
                 dict(outcome.done),
                 len(outcome.failed) + len(outcome.waiting),
                 len(outcome.skipped),
+                {"checks": made, "unproven": len(outcome.unproven)} if prove is not None else {},
             )
         )
         return outcome
@@ -356,7 +401,10 @@ class Deployment:
             )
 
     def _lower(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Graph:
-        lowering = Lowering(
+        return lower(self.adapter, self._lowering(state, resolution, values))
+
+    def _lowering(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Lowering:
+        return Lowering(
             self.legal.stack,
             self.target,
             resolution.values(),
@@ -365,7 +413,6 @@ class Deployment:
             texts=self.legal.texts,
             roles=self.legal.roles,
         )
-        return lower(self.adapter, lowering)
 
     def _price(self, token: str, inputs: Mapping[str, Value]) -> Bill:
         return Bill.of(self.adapter.charges(token, inputs, self.target))

@@ -58,6 +58,7 @@ TITLES = {
     "address": "A record's value is not an address of its type",
     "ambiguous-name": "A name stands for two things",
     "caches": "A target has no cache of this kind",
+    "checks": "A check can't be made",
     "cidr-range": "A network is in a range that a target does not take",
     "cidr-size": "A network or subnet is of a size that a target does not take",
     "cname-apex": "A zone's own name is a CNAME",

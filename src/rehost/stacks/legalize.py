@@ -21,17 +21,14 @@ _PASSWORD_BYTES = 24
 
 @dataclass(frozen=True)
 class SqlRole:
-    """A role of a database. `password` is a text that refers to a secret, empty where it can't log in; `group` is
-    the server that stands in the database's place, empty where the target has the database itself; `doors` are
-    server groups that reach it."""
+    """A role of a database. `password` is a text that refers to a secret, empty where it can't log in; `creators`
+    are the roles that own tables there."""
 
     database: str
     name: str
     role: Role
     password: str
     creators: tuple[str, ...]
-    group: str
-    doors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,19 +110,8 @@ class _Made:
             self._texts[f"{address}.password"] = password
             self._texts[f"{address}.url"] = f"{wanted.scheme}://{name}:{password}@{where}"
         owners = (other for other, one in wanted.roles.items() if one.privileges == "owner" and other != name)
-        substituted = f"databases.{wanted.engine}" in self._missing
-        doors = [door.removeprefix("servers.") for door in wanted.reachable_from] or list(self._stack.servers)
-        self._roles.append(
-            SqlRole(
-                database,
-                name,
-                role,
-                password,
-                tuple(owners) if role.privileges else (),
-                substitutes.group_for(f"databases.{database}") if substituted else "",
-                tuple(doors),
-            )
-        )
+        creators = tuple(owners) if role.privileges else ()
+        self._roles.append(SqlRole(database, name, role, password, creators))
 
     def caches(self) -> None:
         """Passwords, URLs and substitutes of caches; only a provider's own speak TLS."""

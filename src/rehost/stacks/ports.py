@@ -300,6 +300,12 @@ class Adapter(Protocol):
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of the stack at its target."""
 
+    def export(self, lowering: Lowering, address: str) -> Value:
+        """What a reference in the stack file stands for, resources' outputs as Refs."""
+
+    def place(self, lowering: Lowering, database: str) -> Mapping[str, Value]:
+        """Where a database of the stack is, and who makes its roles; see stacks/roles.py."""
+
     def check(self, token: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
         """Inputs made uniform. Raises InvalidInput where they break a limit of the kind."""
 

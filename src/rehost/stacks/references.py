@@ -40,6 +40,8 @@ def references(text: str) -> list[str]:
 def accepts(path: PathKey) -> bool:
     """Whether a text at this path of a stack may refer to components."""
     match path:
+        case ("checks", int(), "http"):
+            return True
         case ("servers", _, "user_data"):
             return True
         case ("dns", _, int(), str(key), *_):
@@ -70,7 +72,7 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
                     continue
                 if not accepts(path):
                     fix = "write the value itself; ${env.NAME} works everywhere"
-                    why = "references work in user_data, in variables of services, and in the values of records"
+                    why = "references work in user_data, in variables of services, in values of records and checks"
                     summary = f"${{{address}}}: {path[-1] if path else ''} can't refer to components"
                     yield Diagnostic("reference", summary, why, fix, path)
                 else:

@@ -9,6 +9,7 @@ from rehost.stacks.hosts import resource as unit
 from rehost.stacks.legalize import SqlRole
 from rehost.stacks.lower import REFERENCE, Lowering
 from rehost.stacks.sql.role import TOKEN
+from rehost.stacks.substitutes import group_for
 
 Server = Callable[[str], Mapping[str, Value]]
 """`serverId` and `connection` of a server, by its name: what a provider knows of it."""
@@ -23,6 +24,33 @@ def roles(
         yield _role(lowering, wanted, server, export, holder)
 
 
+def place(
+    lowering: Lowering,
+    database: str,
+    server: Server,
+    export: Callable[[str], Value],
+    holder: Callable[[str, str], Value],
+) -> dict[str, Value]:
+    """Where a database is and who makes its roles: those inputs of a role that say so."""
+    component = f"databases.{database}"
+    group = "" if database in lowering.stack.databases else group_for(component)
+
+    def part(name: str) -> Value:
+        return lowering.text(f"${{{component}.{name}}}", export)
+
+    return {
+        "component": component,
+        "databaseId": holder(database, group),
+        "serverId": Ref(lowering.urn(unit.TOKEN, f"{group}/{group}-1")) if group else None,
+        "address": part("host"),
+        "port": part("port"),
+        "database": part("name"),
+        "user": part("user"),
+        "adminPassword": part("password"),
+        "via": _door(lowering, database, group, server),
+    }
+
+
 def _role(
     lowering: Lowering,
     wanted: SqlRole,
@@ -31,24 +59,12 @@ def _role(
     holder: Callable[[str, str], Value],
 ) -> Resource:
     component, logical = f"databases.{wanted.database}", f"{wanted.database}/{wanted.name}"
-
-    def part(name: str) -> Value:
-        return lowering.text(f"${{{component}.{name}}}", export)
-
     # Whose future tables it may use has to be there, and owners take tables over before others are let in.
     after = [lowering.urn(TOKEN, f"{wanted.database}/{other}") for other in wanted.creators]
     about = wanted.role
     inputs: dict[str, Value] = {
         "name": wanted.name,
-        "component": component,
-        "databaseId": holder(wanted.database, wanted.group),
-        "serverId": _unit(lowering, wanted.group) if wanted.group else None,
-        "address": part("host"),
-        "port": part("port"),
-        "database": part("name"),
-        "user": part("user"),
-        "adminPassword": part("password"),
-        "via": _door(lowering, wanted, server),
+        **place(lowering, wanted.database, server, export, holder),
         "login": about.login,
         "password": lowering.text(wanted.password, export) if wanted.password else None,
         "privileges": about.privileges,
@@ -61,13 +77,12 @@ def _role(
     return lowering.resource(TOKEN, logical, inputs, component=component, after=after)
 
 
-def _unit(lowering: Lowering, group: str) -> Ref:
-    return Ref(lowering.urn(unit.TOKEN, f"{group}/{group}-1"))
-
-
-def _door(lowering: Lowering, wanted: SqlRole, server: Server) -> Value:
+def _door(lowering: Lowering, database: str, group: str, server: Server) -> Value:
     """A server through which the database is reached: itself, or one that may connect, a public one rather."""
-    groups = [wanted.group] if wanted.group else list(wanted.doors)
+    groups = [group]
+    if not group:
+        doors = lowering.stack.databases[database].reachable_from
+        groups = [door.removeprefix("servers.") for door in doors] or list(lowering.stack.servers)
     able = [name for name in groups if name in lowering.stack.servers and lowering.stack.servers[name].count]
     able.sort(key=lambda name: not lowering.stack.servers[name].public)
     if not able:

@@ -28,6 +28,7 @@ from rehost.cli.options import (
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @wish_options
 @click.option("--accept-missing", is_flag=True, help="Make anew what is gone, even if it is most of all.")
+@click.option("--check", is_flag=True, help="Make the stack's checks afterwards; exit code 5 if one fails.")
 @click.argument("planfile", required=False, type=click.Path(path_type=Path, dir_okay=False))
 def command(
     files: tuple[Path, ...],
@@ -44,11 +45,13 @@ def command(
     upgrade_facts: bool,
     choose: tuple[str, ...],
     accept_missing: bool,
+    check: bool,
     planfile: Path | None,
 ) -> None:
     from rehost.cli.render.console import show
     from rehost.cli.render.events import reporting
     from rehost.cli.render.plan import PlanView
+    from rehost.stacks.migrate.addresses import hosts
     from rehost.stacks.plan import Plan, Wishes
 
     how: dict[str, Any] = {"accept_missing": accept_missing, "stop": stop_on_interrupt()}
@@ -76,5 +79,6 @@ def command(
         return yes or planfile is not None or (sys.stdin.isatty() and click.confirm("Go on?", err=True))
 
     with closing(deployment), reporting(format_) as deployment.emit:
-        _, outcome = deployment.deploy(wishes, confirm=confirm, saved=saved)
+        prove = (lambda: deployment.checks(hosts(deployment))) if check else None
+        _, outcome = deployment.deploy(wishes, confirm=confirm, saved=saved, prove=prove)
     sys.exit(outcome.exit_code)

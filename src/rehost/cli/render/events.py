@@ -61,7 +61,9 @@ class _Lines:
         left += [f"{event.skipped} not done"] if event.skipped else []
         told = ", ".join([done, *left])
         click.echo(f"{event.operation} {event.outcome}: {told} in {event.seconds:.1f} s")
-        if event.outcome != "done":
+        if event.outcome == "unproven":
+            click.echo(f"{event.details['unproven']} of {event.details['checks']} check(s) did not hold")
+        elif event.outcome != "done":
             click.echo("the same command goes on from here")
 
 
@@ -87,6 +89,9 @@ def _line(event: Event) -> RenderableType | None:
             return Group(*lines)
         case events.StepSkipped():
             return Text(f"not done: {event.action} {event.address}: {event.because}", style="dim")
+        case events.Checked():
+            mark = Text("ok    ", style="green") if event.ok else Text("failed", style="bold red")
+            return Text.assemble("check ", mark, f" {event.check} at {event.where}: {event.said}")
         case events.Note():
             return Text(f"note: {event.text}", style="cyan")
     return None

@@ -247,7 +247,7 @@ class RecordView:
             yield Text("\nchecks", style="bold")
             for row in record["checks"]:
                 mark, style = ("ok    ", "green") if row["ok"] else ("failed", "red")
-                yield Text.assemble("  ", (mark, style), f" {row['http']} at {row['at']}: {row['said']}")
+                yield Text.assemble("  ", (mark, style), f" {row['check']} at {row['at']}: {row['said']}")
         if record["differences"]:
             yield Text(f"\n{count(len(record['differences']), 'difference')}", style="bold red")
             for text in record["differences"][:SHOWN]:

@@ -167,6 +167,14 @@ class AwsAdapter(BaseAdapter):
         """The resources of a stack."""
         return list(AwsLowering(lowering).all())
 
+    def export(self, lowering: Lowering, address: str) -> Value:
+        """What a reference stands for."""
+        return AwsLowering(lowering).export(address)
+
+    def place(self, lowering: Lowering, database: str) -> Mapping[str, Value]:
+        """Where a database is."""
+        return AwsLowering(lowering).place(database)
+
     def connect(self, target: Target, environment: Mapping[str, str]) -> AwsConnection:
         """A connection with the credentials of AWS's own tools."""
         from rehost.providers.aws.connection import AwsConnection

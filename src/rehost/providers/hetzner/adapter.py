@@ -155,6 +155,14 @@ class HetznerAdapter(BaseAdapter):
         """The resources of a stack."""
         return list(HetznerLowering(lowering).all())
 
+    def export(self, lowering: Lowering, address: str) -> Value:
+        """What a reference stands for."""
+        return HetznerLowering(lowering).export(address)
+
+    def place(self, lowering: Lowering, database: str) -> Mapping[str, Value]:
+        """Where a database is."""
+        return HetznerLowering(lowering).place(database)
+
     def connect(self, target: Target, environment: Mapping[str, str]) -> HetznerConnection:
         """A connection with HCLOUD_TOKEN and, for buckets, the keys of the object storage."""
         from rehost.providers.hetzner.connection import HetznerConnection

@@ -11,7 +11,7 @@ from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
-from rehost.stacks.roles import roles
+from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
 from rehost.stacks.userdata import combined
 from rehost.stacks.wayout import client, gateway
@@ -210,6 +210,10 @@ class HetznerLowering(Components):
                 override=server.override,
                 after=after,
             )
+
+    def place(self, database: str) -> Mapping[str, Value]:
+        """Where a database is, and who makes its roles."""
+        return place(self.lowering, database, self._host, self.export, self._holder)
 
     def _holder(self, database: str, group: str) -> Value:
         del database

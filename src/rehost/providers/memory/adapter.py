@@ -18,7 +18,7 @@ from rehost.stacks.lower import Lowering, overridden
 from rehost.stacks.model import Record, Stack, Target
 from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
-from rehost.stacks.roles import roles
+from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
 
 _SIZES = tuple((f"m{cpu}", cpu, cpu * 2) for cpu in (1, 2, 4, 8, 16, 32, 64))
@@ -93,6 +93,14 @@ class MemoryAdapter(BaseAdapter):
         price = next((float(cpu) for name, cpu, _ in _SIZES if name == inputs.get("type")), None)
         return (Charge("server", price),)
 
+    def export(self, lowering: Lowering, address: str) -> Value:
+        """What a reference stands for."""
+        return _Lower(lowering).export(address)
+
+    def place(self, lowering: Lowering, database: str) -> Mapping[str, Value]:
+        """Where a database is."""
+        return _Lower(lowering).place(database)
+
     def at_rest(self, target: Target, size: int) -> Charge | None:
         """Nothing is charged for content."""
         del target, size
@@ -129,7 +137,8 @@ class _Lower:
     def _ref(self, kind: str, name: str, path: str = "id") -> Ref:
         return Ref(self._l.urn(_token(kind), name), path)
 
-    def _export(self, address: str) -> Value:
+    def export(self, address: str) -> Value:
+        """What a reference stands for."""
         family, name, *rest = address.split(".")
         if family == "servers":
             member = self._l.stack.server_named(name)[0]
@@ -141,6 +150,14 @@ class _Lower:
         if family == "buckets":
             return self._ref("bucket", name, "name")
         return address
+
+    def place(self, database: str) -> Mapping[str, Value]:
+        """Where a database is, and who makes its roles."""
+        return place(self._l, database, self._host, self.export, self._holder)
+
+    def _holder(self, database: str, group: str) -> Value:
+        del group
+        return self._ref("database", database)
 
     def all(self) -> Iterator[Resource]:
         stack = self._l.stack
@@ -158,8 +175,8 @@ class _Lower:
             yield self._make("sshKey", name, f"ssh_keys.{name}", {"publicKey": key})
         yield from self._servers()
         yield from self._data()
-        yield from roles(self._l, self._host, self._export, lambda name, _: self._ref("database", name))
-        yield from units(self._l, self._host, self._export)
+        yield from roles(self._l, self._host, self.export, self._holder)
+        yield from units(self._l, self._host, self.export)
         yield from self._edge()
         for name, bucket in stack.buckets.items():
             token = _token("bucket")
@@ -195,7 +212,7 @@ class _Lower:
                     "sshKeys": [self._ref("sshKey", key) for key in server.ssh_keys],
                     "firewallIds": [self._ref("firewall", name) for name in server.firewalls],
                     "labels": dict(server.labels),
-                    "userData": self._l.text(server.user_data, self._export) if server.user_data else None,
+                    "userData": self._l.text(server.user_data, self.export) if server.user_data else None,
                 }
                 yield self._make("server", member, f"servers.{member}", inputs, server.override)
         for name, volume in stack.volumes.items():
@@ -226,7 +243,7 @@ class _Lower:
                 "storage": database.storage,
                 "database": database.database,
                 "owner": database.owner,
-                "password": self._l.text(f"${{databases.{name}.password}}", self._export),
+                "password": self._l.text(f"${{databases.{name}.password}}", self.export),
                 "reachableFrom": list(database.reachable_from) or None,
                 "highAvailability": database.high_availability,
                 "backups": database.backups.model_dump(),
@@ -238,7 +255,7 @@ class _Lower:
                 "engine": cache.engine,
                 "version": cache.version,
                 "memory": cache.memory,
-                "password": self._l.text(f"${{caches.{name}.password}}", self._export),
+                "password": self._l.text(f"${{caches.{name}.password}}", self.export),
                 "reachableFrom": list(cache.reachable_from) or None,
                 "highAvailability": cache.high_availability,
             }
@@ -254,8 +271,8 @@ class _Lower:
         for name, certificate in stack.certificates.items():
             inputs = {"domains": list(certificate.domains), "issuer": certificate.issuer}
             if certificate.issuer == "upload":
-                inputs["certificate"] = self._l.text(certificate.certificate or "", self._export)
-                inputs["privateKey"] = self._l.text(certificate.private_key or "", self._export)
+                inputs["certificate"] = self._l.text(certificate.certificate or "", self.export)
+                inputs["privateKey"] = self._l.text(certificate.private_key or "", self.export)
             yield self._make("certificate", name, f"certificates.{name}", inputs, certificate.override)
         for name, balancer in stack.load_balancers.items():
             used = [listener.certificate for listener in balancer.listen if listener.certificate]
@@ -285,7 +302,7 @@ class _Lower:
             type_ = "A"
             values = self._pointed(record.to or "")
         else:
-            type_, values = given[0], [self._l.text(value, self._export) for value in given[1]]
+            type_, values = given[0], [self._l.text(value, self.export) for value in given[1]]
         name = record.full(zone)
         logical = f"{name}/{type_}"
         if self._l.stack.overshadowed(zone, record):

@@ -17,12 +17,9 @@ from rehost.stacks.engine.operations import Operation, Ready, operations
 from rehost.stacks.engine.recover import Look, take_over
 from rehost.stacks.errors import Interrupted, OperatorNeeded, ProviderError, Reason, RehostError
 from rehost.stacks.graph import (
-    UNKNOWN,
     Graph,
-    Ref,
     Resource,
     Value,
-    at_path,
     is_unknown,
     reveal,
 )
@@ -41,18 +38,22 @@ class Outcome:
     waiting: list[tuple[Step, RehostError]] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
     interrupted: bool = False
+    unproven: list[str] = field(default_factory=list)
+    """Checks of the stack that were made afterwards and did not hold."""
 
     @property
     def word(self) -> str:
-        """`done`, `interrupted`, `failed` or `waiting`."""
+        """`done`, `interrupted`, `failed`, `waiting` or `unproven`."""
         if self.interrupted:
             return "interrupted"
-        return "failed" if self.failed else "waiting" if self.waiting else "done"
+        if self.failed or self.waiting:
+            return "failed" if self.failed else "waiting"
+        return "unproven" if self.unproven else "done"
 
     @property
     def exit_code(self) -> int:
         """The documented exit code."""
-        return {"done": 0, "failed": 1, "waiting": 6, "interrupted": 130}[self.word]
+        return {"done": 0, "failed": 1, "unproven": 5, "waiting": 6, "interrupted": 130}[self.word]
 
 
 @dataclass
@@ -214,7 +215,7 @@ class Engine:
             )
 
     def _inputs(self, resource: Resource) -> dict[str, Value]:
-        inputs: dict[str, Value] = resolve_value(dict(resource.inputs), self._lookup)
+        inputs: dict[str, Value] = resolve_value(dict(resource.inputs), self.session.state.output)
         if is_unknown(inputs):
             missing = sorted(key for key, value in inputs.items() if is_unknown(value))
             raise RehostError(
@@ -222,12 +223,6 @@ class Engine:
                 why="what it refers to gave no such value",
             )
         return inputs
-
-    def _lookup(self, ref: Ref) -> Value:
-        resource = self.session.state.resources.get(ref.urn)
-        if resource is None:
-            return UNKNOWN
-        return resource.id if ref.path == "id" else at_path(resource.outputs, ref.path)
 
     def _number(self) -> int:
         with self._lock:

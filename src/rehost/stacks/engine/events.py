@@ -101,13 +101,24 @@ class StepSkipped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Checked(Event):
+    """A check of the stack was made."""
+
+    kind: ClassVar[str] = "checked"
+    check: str
+    where: str
+    ok: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """The summary, always the last event."""
 
     kind: ClassVar[str] = "ended"
     operation: str
     outcome: str
-    """`done`, `failed`, `interrupted`, `waiting`"""
+    """`done`, `failed`, `interrupted`, `waiting`, `unproven`"""
     seconds: float
     counts: dict[str, int] = field(default_factory=dict)
     failed: int = 0

@@ -74,13 +74,6 @@ def _refuse_future(tree: Placed, loaded: Loaded) -> None:
             span = tree.place((key,), key=True)
             summary = f"this version does not deploy {key} yet"
             loaded.diagnostics.append(Diagnostic("not-yet", summary, why, "remove the key for now", (key,), span))
-    checks = tree.child("checks")
-    for number, check in enumerate(checks.value if checks and isinstance(checks.value, list) else ()):
-        if check.child("sql") is not None:
-            path: PathKey = ("checks", number)
-            span = tree.place((*path, "sql"), key=True)
-            summary, why = "this version does not ask databases yet", "the check would not be made"
-            loaded.diagnostics.append(Diagnostic("not-yet", summary, why, "remove the check for now", path, span))
 
 
 def _rules(tree: Placed, loaded: Loaded) -> Placed:

@@ -71,8 +71,9 @@ _ONE_OF: Mapping[Any, list[str]] = {
     Record: ["to", *KINDS],
     Secret: ["generate", "from_env"],
     ServiceCheck: ["path", "test"],
+    Check: ["http", "sql query"],
 }
-"""Keys of which a component has exactly one."""
+"""Keys of which a component has exactly one, and what goes with it."""
 _LEAVES: list[tuple[Any, Schema]] = [
     (Bytes, _SIZE),
     (Port, _PORT),
@@ -125,10 +126,8 @@ class _Maker:
             return {**made, **self._target(properties)}
         if model is Service:
             made["anyOf"] = [{"required": ["image"]}, {"required": ["command"]}]
-        if model in (Record, Secret, ServiceCheck):
-            made["oneOf"] = [{"required": [key]} for key in _ONE_OF[model]]
-        if model is Check:
-            made["required"] = ["http"]
+        if model in _ONE_OF:
+            made["oneOf"] = [{"required": key.split()} for key in _ONE_OF[model]]
         return {**made, "patternProperties": {"^x-": True}, "additionalProperties": False}
 
     def _target(self, properties: dict[str, Schema]) -> Schema:

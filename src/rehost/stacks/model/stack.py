@@ -61,11 +61,20 @@ class Secret(Component):
         return self
 
 
+Answer = bool | int | float | str
+
+
 class Check(Component):
-    """A question whose answer proves that the platform works: `http`, an address that must answer."""
+    """A question whose answer proves that the platform works: `http`, an address, or `sql`, a database."""
 
     http: str | None = Field(None, pattern=r"^https?://\S+$", examples=["https://plaza.example/healthz"])
     """The address to ask."""
+    sql: Name | None = Field(None, examples=["main"])
+    """The database to ask."""
+    query: str = Field("", examples=["select count(*) from posts"])
+    """What it is asked: one statement, which may change nothing."""
+    expect: Answer | tuple[Answer | tuple[Answer, ...], ...] | None = Field(None, examples=[3])
+    """The one value that it has to answer, a list of those in the first column, or a list of rows."""
     status: int = Field(200, ge=100, le=599)
     """The status that it has to answer with."""
     contains: str = ""
@@ -73,8 +82,16 @@ class Check(Component):
 
     @model_validator(mode="after")
     def _one_question(self) -> Check:
-        if self.http is None:
-            raise complaint("a check asks nothing", "", "add `http:` with an address")
+        if self.http is None and self.sql is None:
+            raise complaint("a check asks nothing", "", "add `http:` with an address, or `sql:` with a database")
+        if self.http is not None and self.sql is not None:
+            raise complaint("a check asks two things", "it has one answer", "make a check of each", "sql")
+        if self.sql is not None and not self.query.strip():
+            raise complaint("a check of a database has no query", "it asks nothing", "add `query:`")
+        foreign = {"status", "contains"} if self.sql is not None else {"query", "expect"}
+        for key in sorted(foreign & self.model_fields_set):
+            kind = "sql" if self.sql is not None else "http"
+            raise complaint(f"a check over {kind} has no {key}", "nothing would use it", "remove it", key)
         return self
 
 

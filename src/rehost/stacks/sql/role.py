@@ -57,7 +57,7 @@ class RoleKind:
             places.setdefault(repr([item.inputs.get(key) for key in _PLACE]), []).append(number)
         for numbers in places.values():
             try:
-                with self._open(_place(known[numbers[0]].inputs)) as session:
+                with self._open(place_of(known[numbers[0]].inputs)) as session:
                     for number in numbers:
                         item = known[number]
                         seen = session.see(spec_of(item.inputs))
@@ -95,7 +95,7 @@ class RoleKind:
 
     @contextmanager
     def _session(self, inputs: Mapping[str, Value]) -> Iterator[SqlSession]:
-        place = _place(inputs)
+        place = place_of(inputs)
         try:
             with self._open(place) as session:
                 yield session
@@ -121,7 +121,8 @@ def spec_of(inputs: Mapping[str, Value]) -> RoleSpec:
     )
 
 
-def _place(inputs: Mapping[str, Value]) -> Place:
+def place_of(inputs: Mapping[str, Value]) -> Place:
+    """Where the database of inputs is."""
     component, holder, address, port, database, user, password = (str(inputs.get(key, "")) for key in _PLACE)
     return Place(component, holder, address, int(port), database, user, password, inputs.get("via"))
 

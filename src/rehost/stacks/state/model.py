@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rehost.stacks.errors import RehostError
-from rehost.stacks.graph import Value
+from rehost.stacks.graph import UNKNOWN, Ref, Value, at_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,13 @@ class State:
         """URNs of resources whose update or taken-over create was interrupted: they look as they should, perhaps,
         but the kind has not said that it is done with them."""
         return frozenset(intent.urn for intent in self.pending.values() if intent.action == "update")
+
+    def output(self, ref: Ref) -> Value:
+        """What a reference to a resource's output stands for; UNKNOWN where there is no such resource."""
+        resource = self.resources.get(ref.urn)
+        if resource is None:
+            return UNKNOWN
+        return resource.id if ref.path == "id" else at_path(resource.outputs, ref.path)
 
     def predecessors(self, urn: str) -> frozenset[str]:
         """Ids of what a resource replaces and what is still there."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rehost.stacks.errors import Unproven
 from rehost.stacks.migrate.addresses import hosts
-from rehost.stacks.migrate.checks import ask
 from rehost.stacks.migrate.events import Found
 from rehost.stacks.migrate.move import Facts, Move
 
@@ -19,17 +18,17 @@ class Prove:
         """Ask. Raises Unproven where an answer is not what the stack says."""
         addresses = hosts(move.target)
         results = []
-        for check in move.target.stack.checks:
+        for row in move.target.checks(addresses):
             move.patience.check()
-            results.append(ask(check.http or "", check.status, check.contains, addresses))
+            results.append(row)
         move.record["checks"] = results
         failed = [row for row in results if not row["ok"]]
         for row in failed:
-            move.emit(Found(move.now, "difference", row["http"], row["said"]))
+            move.emit(Found(move.now, "difference", row["check"], row["said"]))
         if failed:
             raise Unproven(
                 f"{len(failed)} of {len(results)} check(s) fail on the new side",
-                why="; ".join(f"{row['http']} at {row['at']}: {row['said']}" for row in failed[:5]),
+                why="; ".join(f"{row['check']} at {row['at']}: {row['said']}" for row in failed[:5]),
                 fix="see to the service there and run the same command again",
             )
         return {"checks": len(results)}
