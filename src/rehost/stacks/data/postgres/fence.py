@@ -69,12 +69,15 @@ class Fence:
             link.close()
 
     def freeze(self) -> Proof:
-        """Put it up and prove it. Raises Refused (before anything is done) or Unproven (it is thawed again)."""
+        """Put it up and prove it. Raises Refused (before anything is done) or Unproven: then it is thawed again,
+        if it
+        did not stand before."""
         began = time.monotonic()
         link = self._server.connect()
         try:
             with self._server.speaking("freeze"):
                 self._refuse(link)
+                stood = _noted(link)
                 try:
                     self._shut(link)
                 except driver().errors.InsufficientPrivilege as error:
@@ -94,7 +97,9 @@ class Fence:
                     proof.beyond = self._prove(link)
                     proof.position = parse_lsn(one(link, "SELECT pg_current_wal_insert_lsn()::text"))
                 except BaseException:
-                    _thaw(link)
+                    # One that stood may be what keeps two sides from being written to.
+                    if not stood:
+                        _thaw(link)
                     raise
         finally:
             link.close()
@@ -181,7 +186,7 @@ class Fence:
                     f"sessions at {self._server.name} do not end: {told}",
                     why="they could write; those of the mover's own role can come back, as it has to be"
                     " able to connect",
-                    fix="stop them, or give the move a role of its own; the fence was taken down again",
+                    fix="stop them, or give the move a role of its own",
                 )
             self._wait(0.05)
         return len(ended)

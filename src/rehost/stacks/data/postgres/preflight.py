@@ -47,7 +47,7 @@ def preflight(here: Connection, there: Connection, mine: str, allowed: Allowed) 
     return [
         *_versions(here, there), *_log(here, mine), *_rights(here), *_tables(here, allowed),
         *_content(here, allowed), *_extensions(here, there), *_collations(here, there),
-        *_waiting(here, mine),
+        *_way_back(here, there), *_waiting(here, mine),
     ]  # fmt: skip
 
 
@@ -254,6 +254,22 @@ def _collations(here: Connection, there: Connection) -> Iterator[Finding]:
     if old != new:
         yield Finding(WARNING, f"texts sort by {new} at the destination and by {old} at the source",
                       f"create the destination with LC_COLLATE '{old}' if the order matters")  # fmt: skip
+
+
+def _way_back(here: Connection, there: Connection) -> Iterator[Finding]:
+    """What only matters once the destination is written to."""
+    level = one(there, "SHOW wal_level")
+    if level != "logical":
+        yield Finding(WARNING, f"wal_level of the destination is {level}: there is no way back after a cutover",
+                      "set wal_level = logical there and restart it")  # fmt: skip
+    if not one(there, "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"):
+        yield Finding(WARNING, "the role at the destination may not replicate: there is no way back after"
+                               " a cutover",
+                      "ALTER ROLE .. REPLICATION there")  # fmt: skip
+    if version(here) >= 15 and not one(here, "SELECT has_parameter_privilege('session_replication_role', 'SET')"):
+        yield Finding(WARNING, "the role at the source may not switch triggers off: there is no way back"
+                               " after a cutover",
+                      "GRANT SET ON PARAMETER session_replication_role TO it at the source")  # fmt: skip
 
 
 def _waiting(here: Connection, mine: str) -> Iterator[Finding]:

@@ -30,6 +30,8 @@ from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import InvalidInput, Refused
 
 WAL_BUDGET = 16 * 1024**3
+_LOCK_TRIES = 20
+"""Half seconds that a killed run is given until its server notices."""
 SCHEMA_S = 5.0
 """Seconds between two looks at the source's schema."""
 _EARLY_KINDS = ("index", "constraint", "trigger", "policy")
@@ -69,6 +71,8 @@ class Replication:
     ) -> None:  # fmt: skip
         if source.name == destination.name:
             raise InvalidInput("source and destination are the same database", fix="name two")
+        for server in (source, destination):
+            server.options()
         self.source, self.destination, self.options = source, destination, options
         self.id = hashlib.sha256(f"{source.name}\n{destination.name}".encode()).hexdigest()[:16]
         self.slot = self.publication = f"{PREFIX}{self.id}"
@@ -111,8 +115,24 @@ class Replication:
         if self._links is not None and any(link.closed for link in self._links):
             self._links = None
         if self._links is None:
-            self._links = (self.source.connect(), self.destination.connect())
+            there = self.destination.connect()
+            with self.destination.speaking("see whether another run works"):
+                self._alone(there)
+            self._links = (self.source.connect(), there)
         return self._links
+
+    def _alone(self, there: Connection) -> None:
+        """Two runs of a move would copy over each other. The lock ends with its session."""
+        for _ in range(_LOCK_TRIES):
+            if one(there, "SELECT pg_try_advisory_lock(hashtext(%s))", f"rehost {self.id}"):
+                return
+            self.patience.check()
+            self.clock.wait(self.stop, 0.5)
+        there.close()
+        raise Refused(
+            f"{self.source.name} is being moved to {self.destination.name} by another run",
+            why="two at once would undo each other's work", fix="wait for it, or end it",
+        )  # fmt: skip
 
     @property
     def evidence(self) -> Evidence:

@@ -122,7 +122,7 @@ class Server:
             denied = "authentication failed" in str(error) or "not permitted to log in" in str(error)
             reason = Reason.DENIED if denied or "no pg_hba.conf entry" in str(error) else Reason.UNAVAILABLE
             if "does not exist" in str(error):
-                reason = Reason.NOT_FOUND
+                reason, code = Reason.NOT_FOUND, "3D000"
         elif code.startswith(_PASSING):
             reason = Reason.UNAVAILABLE
         elif code in ("42501", "28P01", "28000"):
@@ -132,6 +132,9 @@ class Server:
         else:
             reason = Reason.FAILED
         hint = {Reason.DENIED: "check user, password and rights", Reason.UNAVAILABLE: "is the server reachable?"}
+        hint[Reason.NOT_FOUND] = (
+            "create it first: CREATE DATABASE .. TEMPLATE template0" if code == "3D000" else ""
+        )
         return ProviderError(
             f"the {self.side} {self.name}: {said}", reason=reason, operation=doing, code=code,
             why="; ".join(text[1:3]), fix=hint.get(reason, ""),
