@@ -1,5 +1,5 @@
-"""Runs that are killed, stopped and disturbed, as processes on served stand-ins whose reads lag: the same command
-again ends the same, with nothing twice and nothing left over."""
+"""Runs that are killed, stopped and disturbed, as processes on stand-ins that are as unfriendly as the clouds:
+the same command again ends the same, with nothing twice and nothing left over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from plaza import PROVIDERS, Sandbox, sandbox, until
 
+from rehost.providers.sandbox.realism import LEVELS
+
 DEPLOY = ("deploy", "--sandbox", "--yes", "--on")
 DESTROY = ("destroy", "--sandbox", "--yes", "--delete-data", "*", "--on")
 MIGRATE = ("migrate", "--sandbox", "--from", "aws", "--to", "hetzner")
@@ -20,8 +22,9 @@ MIGRATE = ("migrate", "--sandbox", "--from", "aws", "--to", "hetzner")
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """Stand-ins whose reads lag behind writes, and what a calm deploy makes of them."""
-    with sandbox(tmp_path_factory.mktemp("plaza"), "eventual") as here:
+    """Stand-ins whose reads lag behind writes, with the limits of a new account, no room for the first server and
+    time to answer, and what a calm deploy makes of them."""
+    with sandbox(tmp_path_factory.mktemp("plaza"), ",".join(LEVELS)) as here:
         yield here
 
 
