@@ -13,13 +13,15 @@ import random
 import re
 import shutil
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 import boto3
 import requests
@@ -33,8 +35,12 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from rehost.providers.aws.adapter import AwsAdapter
 from rehost.providers.botoerrors import guarded
 from rehost.providers.hetzner.adapter import HetznerAdapter
+from rehost.providers.sandbox import realism
 from rehost.providers.sandbox.aws_api import additions
+from rehost.providers.sandbox.aws_api.app import AwsApi
+from rehost.providers.sandbox.faults import Faults, Rule
 from rehost.providers.sandbox.hcloud_api import HcloudApi
+from rehost.providers.sandbox.wire import run
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.load import load
@@ -120,6 +126,8 @@ class Cloud:
         default_factory=lambda: HcloudApi({"token": "plaza"}, action_seconds=0, rate_limit=10**9)
     )
     lock: threading.RLock = field(default_factory=threading.RLock)
+    amazon: Faults | None = None
+    """Amazon's stand-in where it is not to be moto alone."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -153,19 +161,23 @@ class Cloud:
         """A deployment of the stack with states in the folder."""
         made = stack if isinstance(stack, Stack) else loaded(stack, folder)
         target = next(t for t in made.targets.values() if t.provider == self.provider)
-        fields = {"clock": Clock(pace=1000), **fields}
+        fields = {"clock": Clock(pace=PACE if self.amazon else 1000), **fields}
         store = file_store(folder, Passphrase("horse"))
         return Deployment(made, target, self.adapter(), store, self.environment, **fields)
 
     def inventory(self) -> dict[str, list[Any]]:
         """Everything that is there, in a form that is the same for the same stack."""
+        with patch.object(self.api.behaviour, "stale_seconds", 0):
+            return self._inventory()
+
+    def _inventory(self) -> dict[str, list[Any]]:
         found = _aws_inventory(self) if self.provider == "aws" else _hetzner_inventory(self)
         return {kind: sorted(rows, key=str) for kind, rows in sorted(found.items()) if rows}
 
 
 @contextmanager
-def cloud(provider: str, trouble: Trouble | None = None) -> Iterator[Cloud]:
-    """An empty provider."""
+def cloud(provider: str, trouble: Trouble | None = None, levels: Collection[str] = ()) -> Iterator[Cloud]:
+    """An empty provider, as unfriendly as the levels of realism say."""
     # Keys are derived in one round instead of a million and certificates issued at once: what is proven here is
     # neither the cipher nor patience.
     additions.add()
@@ -174,7 +186,35 @@ def cloud(provider: str, trouble: Trouble | None = None) -> Iterator[Cloud]:
         patch("rehost.stacks.state.crypt._ROUNDS", 1),
         patch("moto.settings.ACM_VALIDATION_WAIT", -1),
     ):
-        yield Cloud(provider, trouble or Trouble())
+        made = Cloud(provider, trouble or Trouble())
+        if levels:
+            _unfriendly(made, levels)
+        yield made
+
+
+PACE = 500
+"""Of the engine where stand-ins are unfriendly: it waits long enough for what they hide."""
+HASTE = 40
+"""How fast the time of unfriendly stand-ins passes."""
+
+
+def _unfriendly(cloud: Cloud, levels: Collection[str]) -> None:
+    """As `sandbox up --realism` makes the stand-ins, on a clock that runs fast, and without pauses for latency."""
+    began = time.time()
+
+    def clock() -> float:
+        return began + (time.time() - began) * HASTE
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds / HASTE)
+
+    app = AwsApi({"a": "b"}, clock=clock, **realism.switches("aws", levels))
+    cloud.amazon = Faults(app, app.dialect, pause=pause, clock=clock)
+    for rule in realism.rules("aws", levels):
+        cloud.amazon.add(Rule.of(rule))
+    cloud.api = HcloudApi({"token": "plaza"}, clock=clock, action_seconds=0.1, rate_limit=10**9)
+    for name, value in realism.switches("hcloud", levels).items():
+        setattr(cloud.api.behaviour, name, value)
 
 
 def loaded(data: Mapping[str, Any], folder: Path) -> Stack:
@@ -209,12 +249,28 @@ class _Hook:
                 raise ConnectionClosedError(endpoint_url=request.url)
             if what in ("fault", "throttled"):
                 return self._refused(request, event_name, throttled=what == "throttled")
-            answer = botocore_stubber(event_name, request)
+            answer = self._answer(event_name, request)
             if what == "kill":
                 self.cloud.trouble.kill()
             if what == "after":
                 raise ReadTimeoutError(endpoint_url=request.url)
             return answer
+
+    def _answer(self, event_name: str, request: Any) -> Any:
+        # Names of buckets are in the host here, where the stand-in does not look for them.
+        if self.cloud.amazon is None or ".s3." in event_name:
+            return botocore_stubber(event_name, request)
+        url = urlsplit(request.url)
+        texts = {
+            name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()
+        }
+        environ = EnvironBuilder(
+            method=request.method, base_url=f"{url.scheme}://{url.netloc}", path=url.path, query_string=url.query,
+            headers=texts, data=request.body,
+        ).get_environ()  # fmt: skip
+        answer = run(self.cloud.amazon, {**environ, "RAW_URI": url.path})
+        raw: Any = _Raw(answer.body)
+        return AWSResponse(request.url, answer.status, dict(answer.headers), raw)
 
     def _refused(self, request: Any, event_name: str, *, throttled: bool) -> AWSResponse:
         code = ("SlowDown" if ".s3." in event_name else "Throttling") if throttled else "InternalError"
@@ -291,7 +347,7 @@ class _Aws(AwsAdapter):
         self.cloud = cloud
 
     def rules(self, token: str) -> KindRules:
-        return _unhurried(super().rules(token))
+        return _unhurried(self.cloud, super().rules(token))
 
     def connect(self, target: Any, environment: Any) -> Any:
         if "aws" not in _CONNECTIONS:
@@ -307,7 +363,7 @@ class _Hetzner(HetznerAdapter):
         self.cloud = cloud
 
     def rules(self, token: str) -> KindRules:
-        return _unhurried(super().rules(token))
+        return _unhurried(self.cloud, super().rules(token))
 
     def connect(self, target: Any, environment: Any) -> Any:
         if "hetzner" not in _CONNECTIONS:
@@ -318,10 +374,11 @@ class _Hetzner(HetznerAdapter):
         return _led_to("hetzner", self.cloud)
 
 
-def _unhurried(rules: KindRules) -> KindRules:
+def _unhurried(cloud: Cloud, rules: KindRules) -> KindRules:
     """Half a minute for every step on a clock that runs a thousand times as fast: a busy machine is no fault. What
-    was made here is visible at once."""
-    return replace(rules, create_s=3e4, update_s=3e4, delete_s=3e4, visible_s=0.0)
+    was made is visible at once in a friendly cloud."""
+    visible = rules.visible_s if cloud.amazon else 0.0
+    return replace(rules, create_s=3e4, update_s=3e4, delete_s=3e4, visible_s=visible)
 
 
 @dataclass

@@ -1,5 +1,5 @@
-"""Runs that are killed at any call, before or after its effect, and calls that fail: the same command again ends
-the same, with nothing twice and nothing left over."""
+"""Runs that are killed at any call, before or after its effect, and calls that fail, at providers that are as
+unfriendly as the clouds: the same command again ends the same, with nothing twice and nothing left over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from clouds import Cloud, Killed, Trouble, cloud, loaded
 from strategies import public_key
 from test_random_stacks import deployed, destroyed, told
 
+from rehost.providers.sandbox.realism import LEVELS
 from rehost.stacks.plan import Wishes
 
 PROVIDERS = ["aws", "hetzner"]
@@ -101,7 +102,7 @@ def test_killed_at_any_call_hundreds_of_times(provider: str, tmp_path: Path) -> 
 
 def _rounds(provider: str, tmp_path: Path, count: int, seed: int) -> None:
     chance = random.Random(seed)
-    with cloud(provider) as here:
+    with cloud(provider, levels=LEVELS) as here:
         stack = loaded(plaza(provider), tmp_path)
         nothing = here.inventory()
         deployed(here, tmp_path, stack)
@@ -114,11 +115,15 @@ def _rounds(provider: str, tmp_path: Path, count: int, seed: int) -> None:
             kills += life_with_kills(here, folder, stack, expected, chance)
             assert here.inventory() == nothing
         assert kills >= count
+        struck = {rule.group for rule in here.amazon.rules if rule.hits} if here.amazon else set()
+        assert (
+            struck == {"capacity", "eventual", "latency"} if provider == "aws" else not here.api.behaviour.capacity
+        )
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_ten_percent_of_calls_failing_ends_the_same(provider: str, tmp_path: Path) -> None:
-    with cloud(provider) as here:
+    with cloud(provider, levels=LEVELS) as here:
         stack = loaded(plaza(provider), tmp_path)
         nothing = here.inventory()
         deployed(here, tmp_path, stack)
@@ -139,7 +144,7 @@ def test_ten_percent_of_calls_failing_ends_the_same(provider: str, tmp_path: Pat
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_fifth_of_all_calls_failing_is_too_little_to_give_up(provider: str, tmp_path: Path) -> None:
-    with cloud(provider) as here:
+    with cloud(provider, levels=LEVELS) as here:
         stack = loaded(plaza(provider), tmp_path)
         for seed in range(2):
             folder = tmp_path / str(seed)

@@ -6,14 +6,13 @@ Source: EC2 API reference, Error codes and VolumeModification.
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from moto.core.utils import utcnow
 from moto.ec2.models.elastic_block_store import Volume, VolumeModification
 
 from rehost.providers.sandbox.aws_api.strict.ec2_network import living
-from rehost.providers.sandbox.aws_api.strict.rules import Refusal, Request, after, before
+from rehost.providers.sandbox.aws_api.strict.rules import Refusal, Request, after, before, settle
 from rehost.providers.sandbox.wire import Answer
 
 STATE_SECONDS = 0.2
@@ -22,8 +21,8 @@ STATE_SECONDS = 0.2
 
 def _status(volume: Any) -> str:
     """moto has available and in-use; what is under way is noted on the volume with the time of its end."""
-    due, name = getattr(volume, "rehost_due", (0.0, ""))
-    return name if time.time() < due else "in-use" if volume.attachment else "available"
+    _, name = getattr(volume, "rehost_due", (0.0, ""))
+    return name or ("in-use" if volume.attachment else "available")
 
 
 def _stage(modification: Any) -> str:
@@ -44,6 +43,13 @@ _models[1].modification_state = property(_stage)
 _models[1].progress = property(_progress)
 
 
+@settle("ec2")
+def _states(request: Request) -> None:
+    for volume in request.backend().volumes.values():
+        if request.now >= getattr(volume, "rehost_due", (0.0, ""))[0]:
+            volume.rehost_due = (0.0, "")
+
+
 def _volume(request: Request) -> Any:
     return request.backend().volumes.get(request.get("VolumeId"))
 
@@ -60,7 +66,7 @@ def _create(request: Request) -> None:
 def _created(request: Request, answer: Answer) -> None:
     found = re.search(r"<volumeId>(vol-[0-9a-f]+)</volumeId>", answer.body.decode())
     if found:
-        request.backend().volumes[found[1]].rehost_due = (time.time() + STATE_SECONDS, "creating")
+        request.backend().volumes[found[1]].rehost_due = (request.now + STATE_SECONDS, "creating")
 
 
 @before("ec2:AttachVolume")
@@ -114,7 +120,7 @@ def _detach(request: Request) -> None:
 def _detached(request: Request, answer: Answer) -> None:
     volume = _volume(request)
     if volume is not None:
-        volume.rehost_due = (time.time() + STATE_SECONDS, "in-use")
+        volume.rehost_due = (request.now + STATE_SECONDS, "in-use")
 
 
 @before("ec2:ModifyVolume")
