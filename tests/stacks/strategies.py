@@ -219,3 +219,173 @@ def _records(draw: st.DrawFn, zone: str, public: list[str], buckets: list[str]) 
             record["ttl"] = draw(st.sampled_from([60, 300, 86400]))
         records.append(record)
     return records
+
+
+NATIVE: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "aws": {
+        "network": [{"instanceTenancy": "dedicated"}, {"tags": {"cost": "7"}}],
+        "firewalls": [{"tags": {"cost": "7"}}],
+        "servers": [
+            {"monitoring": True, "iamInstanceProfile": "reader"},
+            {"rootBlockDevice": {"volumeType": "io2", "iops": 400}},
+            {"sourceDestCheck": False, "metadataOptions": {"httpTokens": "optional"}},
+        ],
+        "volumes": [{"type": "io2", "iops": 200}, {"encrypted": False}],
+        "buckets": [{"forceDestroy": True}, {"tags": {"cost": "7", "a.b/c": "d"}}],
+        "load_balancers": [{"idleTimeout": 90}],
+        "databases": [{"deletionProtection": True, "iops": 3000}],
+        "caches": [{"snapshotRetentionLimit": 3}],
+        "static_addresses": [{"tags": {"cost": "7"}}],
+        "certificates": [{"tags": {"cost": "7"}}],
+    },
+    "hetzner": {
+        "network": [{"labels": {"cost": "7"}}],
+        "firewalls": [{"labels": {"cost": "7"}}],
+        "servers": [{"name": "other"}, {"image": "rocky-9"}],
+        "volumes": [{"labels": {"cost": "7"}}],
+        "load_balancers": [{"labels": {"cost": "7"}}],
+        "buckets": [{"forceDestroy": True}],
+        "static_addresses": [{"autoDelete": True}],
+        "certificates": [{"labels": {"cost": "7"}}],
+    },
+}
+"""Native properties that a stack may lay over what rehost writes."""
+_ROLES = {
+    "maker": {"privileges": "owner", "schemas": ["public", "more"], "settings": {"statement_timeout": "30s"}},
+    "group": {"login": False, "privileges": "write", "connection_limit": 3},
+}
+DATABASES: dict[str, list[str]] = {"postgres": ["16", "16.4", "17"], "mysql": ["8.0"]}
+
+
+@st.composite
+def full_stacks(draw: st.DrawFn, provider: str) -> dict[str, Any]:
+    """Random stacks of every family with every option: for lowering, not for deploying."""
+    stack = draw(random_stacks(provider))
+    groups = {name: server for name, server in stack.get("servers", {}).items() if server["count"]}
+    if draw(st.booleans()):
+        two_zones = {"cidr": "10.9.0.0/16", "zones": 2}
+        named = {server.get("subnet") for server in stack.get("servers", {}).values()} - {None}
+        if not named:
+            stack["network"] = stack.get("network") or two_zones
+    named = {server.get("subnet") for server in stack.get("servers", {}).values()} - {None}
+    if "network" in stack and not named and draw(st.booleans()):
+        stack["network"]["way_out"] = draw(st.sampled_from(_ways_out(stack)))
+    layout = stack.get("network") or {}
+    zones = {subnet["zone"] for subnet in layout.get("subnets", {}).values()} or range(layout.get("zones", 1))
+    if "network" in stack and (len(zones) > 1 or provider != "aws"):
+        stack["databases"] = {name: draw(_databases(stack, provider)) for name in draw(_some(("main", "a"), 2))}
+        stack["caches"] = {name: draw(_caches(stack)) for name in draw(_some(("hot",), 1))}
+    if stack.get("certificates") and draw(st.booleans()):
+        secrets = stack.setdefault("secrets", {})
+        secrets |= {"chain": {"from_env": "CHAIN"}, "key": {"from_env": "KEY"}}
+        stack["certificates"]["site"] |= {
+            "issuer": "upload",
+            "certificate": "${secrets.chain}",
+            "private_key": "${secrets.key}",
+        }
+    if groups:
+        stack["services"] = draw(_services(stack, groups))
+    for family, choices in NATIVE[provider].items():
+        there = stack.get(family) or {}
+        for component in [there] if family == "network" and there else there.values():
+            if draw(st.integers(0, 3)) == 0 and not _named_twice(family, component):
+                component["override"] = {draw(st.sampled_from([provider, "here"])): draw(st.sampled_from(choices))}
+    return {key: value for key, value in stack.items() if value}
+
+
+def _ways_out(stack: dict[str, Any]) -> list[str]:
+    """What the way out of servers without public addresses may be."""
+    public = [
+        name
+        for name, server in stack.get("servers", {}).items()
+        # What it is told must not need those that need it.
+        if server["public"] and server["count"] and "${servers" not in server["user_data"]
+    ]
+    there = [f"servers.{name}" for name in public if len(name) < 30]
+    return ["shared", "zonal", *[f"{name}-1" for name in there], *there]
+
+
+def _named_twice(family: str, component: dict[str, Any]) -> bool:
+    """Whether the same native name would be given to several."""
+    return family == "servers" and component["count"] != 1
+
+
+@st.composite
+def _databases(draw: st.DrawFn, stack: dict[str, Any], provider: str) -> dict[str, Any]:
+    engine = draw(st.sampled_from(["postgres", "mysql"] if provider == "aws" else ["postgres"]))
+    made: dict[str, Any] = {
+        "engine": engine,
+        "version": draw(st.sampled_from(DATABASES[engine])),
+        "size": {"cpu": 1, "memory": draw(st.sampled_from(["1GiB", "2GiB"]))},
+        "storage": draw(st.sampled_from(["20GiB", "70GiB"])),
+        "database": draw(st.sampled_from(["app", "plaza"])),
+        "owner": draw(st.sampled_from(["app", "plaza"])),
+        "high_availability": draw(st.booleans()),
+        "backups": draw(st.sampled_from([{}, {"keep_days": 0}, {"keep_days": 3, "at": "23:50"}])),
+    }
+    if engine == "postgres":
+        made["parameters"] = draw(st.sampled_from([{}, {"work_mem": "65536", "log_connections": True}]))
+    secrets = [name for name in stack.get("secrets", {}) if "_" not in name]
+    if secrets and draw(st.booleans()):
+        made["password"] = f"${{secrets.{secrets[0]}}}"
+    made["reachable_from"] = draw(_reachable(stack))
+    if engine == "postgres" and provider == "aws":
+        made["roles"] = draw(st.sampled_from([{}, {"reader": {"privileges": "read"}}, _ROLES]))
+    return made
+
+
+@st.composite
+def _reachable(draw: st.DrawFn, stack: dict[str, Any]) -> list[str]:
+    names = tuple(stack.get("servers", {}))
+    return [f"servers.{name}" for name in draw(_some(names, 2))] if names else []
+
+
+@st.composite
+def _caches(draw: st.DrawFn, stack: dict[str, Any]) -> dict[str, Any]:
+    engine = draw(st.sampled_from(["valkey", "redis"]))
+    return {
+        "engine": engine,
+        "version": "8.0" if engine == "valkey" else "7.1",
+        "memory": draw(st.sampled_from(["256MiB", "1GiB"])),
+        "high_availability": draw(st.booleans()),
+        "reachable_from": draw(_reachable(stack)),
+    }
+
+
+@st.composite
+def _services(draw: st.DrawFn, stack: dict[str, Any], groups: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    texts = ["plain", "a$$b $$$${c}", ""]
+    texts += [f"${{secrets.{name}}}" for name in stack.get("secrets", {})]
+    texts += [f"${{buckets.{name}.{what}}}" for name in stack.get("buckets", {}) for what in ("name", "url")]
+    texts += [f"x=${{servers.{name}.private_ips}}" for name in groups]
+    texts += [f"${{databases.{n}.{w}}}" for n in stack.get("databases", {}) for w in ("url", "host", "user")]
+    texts += [f"at ${{caches.{name}.url}} and ${{stack}}" for name in stack.get("caches", {})]
+    texts += [f"${{load_balancers.{name}.host}}" for name in stack.get("load_balancers", {})]
+    for name in draw(_some(("web", "web-2", "jobs"), 3)):
+        service: dict[str, Any] = {
+            "on": draw(st.sampled_from(list(groups))),
+            "image": draw(st.sampled_from(["registry.example/plaza:1.4", "plaza@sha256:" + "a" * 64])),
+            "command": draw(st.sampled_from([[], ["serve", "--root=/a b"], ["sh", "-c", 'echo "$HOME"']])),
+            "environment": {key: draw(st.sampled_from(texts)) for key in draw(_some(("MODE", "DATABASE_URL"), 2))},
+            "volumes": draw(st.sampled_from([[], ["data:/var/lib/app", "/srv/app:/srv:ro"]])),
+            "user": draw(st.sampled_from(["", "app"])),
+            "restart": draw(st.sampled_from(["always", "on-failure", "unless-stopped"])),
+            "stop_grace_period": draw(st.sampled_from([10, 90])),
+            "mem_limit": draw(st.sampled_from(["512MiB", "1GB"])),
+            "cpus": draw(st.sampled_from([0.5, 2])),
+            "pids_limit": 200,
+            "depends_on": draw(st.lists(st.sampled_from(list(made)), max_size=2, unique=True)) if made else [],
+        }
+        shape = draw(st.sampled_from(["web", "worker", "schedule", "singleton"]))
+        if shape == "web":
+            service["ports"] = [f"{81 + len(made)}:8080"] if draw(st.booleans()) else [f"{8080 + len(made)}"]
+            service["healthcheck"] = draw(st.sampled_from([{"path": "/healthz"}, {"test": "true", "retries": 2}]))
+            service["deploy"] = {"update_config": {"order": draw(st.sampled_from(["start-first", "stop-first"]))}}
+        elif shape == "schedule":
+            service |= {"schedule": "30 3 * * *", "timezone": draw(st.sampled_from(["UTC", "Europe/Berlin"]))}
+            del service["restart"]
+        elif shape == "singleton":
+            service["singleton"] = True
+        made[name] = service
+    return made

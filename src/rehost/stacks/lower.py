@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from rehost.stacks.legalize import SqlRole
 
 REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
+FOUND = "found."
+"""What the keys of facts begin with that hold how one resource was found when it was adopted: native inputs that
+are laid over what is lowered, and belong to this one target."""
+
+
+def kept_key(type_: str, name: str) -> str:
+    """The key of the fact that holds the inputs which an adopted resource keeps."""
+    return f"{FOUND}{type_}::{name}"
 
 
 def rehost_id(deployment: str, urn: str) -> str:
@@ -70,8 +78,16 @@ class Lowering:
         """The provider-side name of a resource: stack and logical name."""
         return f"{self.stack.stack}-{name}"
 
-    def global_name(self, name: str) -> Value:
-        """A name that must be unique in the world: carries a suffix from the deployment id."""
+    def kept(self, type_: str, name: str) -> Mapping[str, Any]:
+        """The inputs that a resource keeps because it was adopted with them."""
+        found: Mapping[str, Any] = self.facts.get(kept_key(type_, name), {})
+        return found
+
+    def global_name(self, name: str, kept: Value = None) -> Value:
+        """A name that must be unique in the world, with a suffix from the deployment id; or the one that is
+        kept."""
+        if kept is not None:
+            return kept
         if self.deployment is None:
             return UNKNOWN
         return f"{self.stack.stack}-{name}-{rehost_id(self.deployment, 'global')[:10]}"
@@ -83,11 +99,19 @@ class Lowering:
         for match in REFERENCE.finditer(text):
             parts.append(text[position : match.start()])
             position = match.end()
-            parts.append("$" if match[0] == "$$" else self._refer(match[1].strip(), export))
+            value: Value = "$" if match[0] == "$$" else self._refer(match[1].strip(), export)
+            # What stands for a text is as if it had been written in its place.
+            inside = match[1] is not None and match[1].strip() in self.texts
+            parts += value.parts if inside and isinstance(value, Join) else [value]
         parts.append(text[position:])
-        present = [part for part in parts if part != ""]
-        if all(isinstance(part, str) for part in present):
-            return "".join(present)
+        present: list[Value] = []
+        for part in parts:
+            if isinstance(part, str) and present and isinstance(present[-1], str):
+                present[-1] += part
+            elif part != "":
+                present.append(part)
+        if not present:
+            return ""
         return present[0] if len(present) == 1 else Join(tuple(present))
 
     def _refer(self, address: str, export: Callable[[str], Value]) -> Value:
@@ -134,14 +158,16 @@ class Components:
 
 
 def lower(adapter: Adapter, lowering: Lowering) -> Graph:
-    """The graph of a stack at a target, with overrides laid over the inputs and every input checked.
+    """The graph of a stack at a target, with overrides laid over the inputs, what adopted resources keep laid over
+    those, and every input checked.
 
     Raises InvalidInput for inputs that break a kind's limits and GraphError for a broken graph.
     """
     resources = []
     for resource in adapter.lower(lowering):
+        kept = lowering.kept(resource.type, resource.name)
         try:
-            inputs = adapter.check(resource.type, resource.inputs)
+            inputs = adapter.check(resource.type, merged(resource.inputs, kept) if kept else resource.inputs)
         except InvalidInput as error:
             error.address = error.address or resource.component
             raise
@@ -155,17 +181,18 @@ def overridden(
     inputs: Mapping[str, Value], override: Mapping[str, Mapping[str, Any]], target: Target
 ) -> dict[str, Value]:
     """Inputs with the operator's native properties for this provider, then for this target, laid over them."""
-    merged = dict(inputs)
+    laid = dict(inputs)
     for key in (target.provider, target.name):
-        merged = _merge(merged, override.get(key, {}))
-    return merged
+        laid = merged(laid, override.get(key, {}))
+    return laid
 
 
-def _merge(below: Mapping[str, Value], above: Mapping[str, Any]) -> dict[str, Value]:
-    merged = dict(below)
+def merged(below: Mapping[str, Value], above: Mapping[str, Any]) -> dict[str, Value]:
+    """Inputs with others laid over them, key by key."""
+    made = dict(below)
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
+        if isinstance(value, dict) and isinstance(made.get(key), dict):
+            made[key] = merged(made[key], value)
         else:
-            merged[key] = value
-    return merged
+            made[key] = value
+    return made

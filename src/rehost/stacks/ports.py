@@ -17,6 +17,8 @@ from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, make_urn
 
 if TYPE_CHECKING:
+    from rehost.stacks.lift.draft import Draft, LiftJob
+    from rehost.stacks.lift.items import Items
     from rehost.stacks.lower import Lowering
     from rehost.stacks.model import Stack, Target
     from rehost.stacks.portability import Finding
@@ -349,6 +351,29 @@ class Catalogued(Protocol):
     def ask(self, regions: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, Sheet]:
         """What the provider says now, by region; kept for `informed`. Raises ProviderError and InvalidInput, and
         imports the SDK."""
+
+
+@runtime_checkable
+class Lifting(Protocol):
+    """What an adapter may offer beside: taking resources, lowered or live ones, for the components they are."""
+
+    overridable: Mapping[str, str]
+    """By type token the family whose components' overrides are laid over it."""
+
+    def lift(self, job: LiftJob) -> Draft:
+        """The components that the items are, as a draft that claims them. Pure."""
+
+
+@runtime_checkable
+class Surveying(Protocol):
+    """What a connection may offer beside: saying what there is in an account."""
+
+    def survey(self) -> Iterable[tuple[str, str]]:
+        """Type token and import id of everything of the kinds that the provider has, whoever made it; calls grow
+        with the number of pages and of parents."""
+
+    def about(self, items: Items) -> Mapping[str, Mapping[str, Any]]:
+        """What a lift wants to know beyond the resources: `images` by id with neutral name and architecture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from rehost.stacks.diagnostics import did_you_mean
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.graph import UNKNOWN, Value
+from rehost.stacks.lower import FOUND
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.ports import Adapter, Candidate, Need
 from rehost.stacks.state import Fact
@@ -53,7 +54,7 @@ def resolve_facts(
 
     Raises InvalidInput where nothing at the target meets a need, and Refused where there is no room for the one
     that does best: the next one is not taken unless it is named."""
-    kept: dict[str, Fact] = {}
+    kept = {key: fact for key, fact in pinned.items() if key.startswith(FOUND)}
     chosen: dict[str, Fact] = {}
     unknown: list[str] = []
     asked: dict[tuple[str, str], tuple[Sequence[Candidate], str] | None] = {}

@@ -31,6 +31,30 @@ def combined(*parts: Value) -> Value:
     return Join(tuple(flat))
 
 
+def separated(value: Value, first: str) -> Value:
+    """The other part of what was combined with a first one; None where there was none, and all of what does not
+    begin with that part."""
+    if value == first:
+        return None
+    pieces = list(value.parts) if isinstance(value, Join) else [value]
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    before = f"{_OPENING}\n--{_BOUNDARY}\n{_PLAIN}{first}\n--{_BOUNDARY}\n"
+    end = f"\n--{_BOUNDARY}--\n"
+    if not text.startswith(before) or not text.endswith(end):
+        return value
+    left = len(before)
+    while left:
+        size = min(left, len(pieces[0]))
+        pieces[0], left = pieces[0][size:], left - size
+        pieces = pieces if pieces[0] else pieces[1:]
+    pieces[-1] = pieces[-1].removesuffix(end)
+    pieces = [piece for piece in pieces if piece != ""]
+    if pieces and isinstance(pieces[0], str):
+        pieces[0] = pieces[0].removeprefix(_PLAIN)
+        pieces = [piece for piece in pieces if piece != ""]
+    return pieces[0] if len(pieces) == 1 else Join(tuple(pieces))
+
+
 def _is_message(part: Value) -> bool:
     """Whether a part is a MIME message already, which keeps its own headers."""
     first = part.parts[0] if isinstance(part, Join) else part

@@ -14,12 +14,15 @@ from rehost.providers.aws.conditions import CONDITIONS
 from rehost.providers.aws.diagnose import DEVICES, diagnose
 from rehost.providers.aws.diagnose_managed import diagnose_managed
 from rehost.providers.aws.fits import fits
+from rehost.providers.aws.lift import OVERRIDABLE, lift
+from rehost.providers.aws.lift.job import NATIVE
 from rehost.providers.aws.lower import AwsLowering
 from rehost.providers.aws.places import places
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
 from rehost.stacks.catalog import Charge, Sheet, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value
+from rehost.stacks.lift.draft import Draft, LiftJob
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Stack, Target, parse_size, show_size
 from rehost.stacks.portability import Finding
@@ -48,10 +51,9 @@ class AwsAdapter(BaseAdapter):
     anchor: str | None = None
     currency: str = "USD"
     account: bool = True
-    native: frozenset[str] = frozenset(
-        {"databases.postgres", "databases.mysql", "caches.valkey", "caches.redis", "network.way_out"}
-    )
+    native: frozenset[str] = NATIVE
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+    overridable: Mapping[str, str] = field(default_factory=lambda: OVERRIDABLE)
     fetched: Mapping[str, Sheet] = field(default_factory=dict)
     """What was last asked for, by region."""
 
@@ -174,6 +176,10 @@ class AwsAdapter(BaseAdapter):
     def place(self, lowering: Lowering, database: str) -> Mapping[str, Value]:
         """Where a database is."""
         return AwsLowering(lowering).place(database)
+
+    def lift(self, job: LiftJob) -> Draft:
+        """The components that resources are."""
+        return lift(job)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> AwsConnection:
         """A connection with the credentials of AWS's own tools."""

@@ -15,7 +15,7 @@ from rehost.providers.aws.places import places
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
-from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
+from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
 from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
 from rehost.stacks.userdata import combined
@@ -172,9 +172,7 @@ class AwsLowering(Components):
             seen: set[str] = set()
             for rule in rules:
                 for inputs in self._rules(rule):
-                    # Named by content: a rule put in between leaves the others alone.
-                    told = repr(sorted((key, str(value)) for key, value in inputs.items() if key != "description"))
-                    digest = hashlib.sha256(told.encode()).hexdigest()[:10]
+                    digest = rule_name(inputs)
                     if digest in seen:
                         continue
                     seen.add(digest)
@@ -279,10 +277,15 @@ class AwsLowering(Components):
                 }
                 yield self.lowering.resource(t.ATTACHMENT, full, join, component=component)
 
+    def _bucket_name(self, name: str, bucket: Bucket) -> Value:
+        """The real name, which its policy names too."""
+        real = self.lowering.global_name(name, self.lowering.kept(t.BUCKET, name).get("bucket"))
+        return overridden({"bucket": real}, bucket.override, self.lowering.target)["bucket"]
+
     def _buckets(self) -> Iterator[Resource]:
         for name, bucket in self._stack.buckets.items():
             component = f"buckets.{name}"
-            real = self.lowering.global_name(name)
+            real = self._bucket_name(name, bucket)
             inputs = {"bucket": real, "forceDestroy": False}
             yield self.tagged(t.BUCKET, name, component, inputs, override=bucket.override)
             of = {"bucket": self.ref(t.BUCKET, name)}
@@ -404,6 +407,12 @@ class AwsLowering(Components):
         if family == "dns":
             return self.ref(t.ZONE, name, "nameServers")
         return self.ref(t.ATTACHMENT, f"{name}-1", "deviceName")
+
+
+def rule_name(inputs: Mapping[str, Value]) -> str:
+    """The last part of a rule's name, by its content: a rule put in between leaves the others alone."""
+    told = repr(sorted((key, str(value)) for key, value in inputs.items() if key != "description"))
+    return hashlib.sha256(told.encode()).hexdigest()[:10]
 
 
 def _lifecycle(number: int, rule: LifecycleRule) -> dict[str, Value]:

@@ -13,11 +13,13 @@ from rehost.providers.hetzner import catalog, prices
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.diagnose import diagnose
 from rehost.providers.hetzner.fits import fits
+from rehost.providers.hetzner.lift import OVERRIDABLE, lift
 from rehost.providers.hetzner.lower import HetznerLowering
 from rehost.providers.limits import size_of
 from rehost.stacks.catalog import Charge, Sheet, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, is_unknown
+from rehost.stacks.lift.draft import Draft, LiftJob
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.portability import Finding
@@ -69,6 +71,7 @@ class HetznerAdapter(BaseAdapter):
     currency: str = "EUR"
     account: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+    overridable: Mapping[str, str] = field(default_factory=lambda: OVERRIDABLE)
     fetched: Mapping[str, Sheet] = field(default_factory=dict)
     """What was last asked for, by location."""
 
@@ -162,6 +165,10 @@ class HetznerAdapter(BaseAdapter):
     def place(self, lowering: Lowering, database: str) -> Mapping[str, Value]:
         """Where a database is."""
         return HetznerLowering(lowering).place(database)
+
+    def lift(self, job: LiftJob) -> Draft:
+        """The components that resources are."""
+        return lift(job)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> HetznerConnection:
         """A connection with HCLOUD_TOKEN and, for buckets, the keys of the object storage."""

@@ -10,7 +10,7 @@ from rehost.providers.hetzner import tokens as t
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
-from rehost.stacks.model import Firewall, LifecycleRule, Network, Record, Rule, Server
+from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server
 from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
 from rehost.stacks.userdata import combined
@@ -257,10 +257,15 @@ class HetznerLowering(Components):
                 join = {"volumeId": self.ref(t.VOLUME, full), "serverId": self.ref(t.SERVER, member)}
                 yield self.lowering.resource(t.ATTACHMENT, full, join, component=component)
 
+    def _bucket_name(self, name: str, bucket: Bucket) -> Value:
+        """The real name, which its policy names too."""
+        real = self.lowering.global_name(name, self.lowering.kept(t.BUCKET, name).get("bucket"))
+        return overridden({"bucket": real}, bucket.override, self.lowering.target)["bucket"]
+
     def _buckets(self) -> Iterator[Resource]:
         for name, bucket in self._stack.buckets.items():
             component = f"buckets.{name}"
-            real = self.lowering.global_name(name)
+            real = self._bucket_name(name, bucket)
             inputs = overridden({"bucket": real, "acl": "private"}, bucket.override, self.lowering.target)
             yield self.lowering.resource(t.BUCKET, name, inputs, component=component)
             of = {"bucket": self.ref(t.BUCKET, name)}
@@ -291,7 +296,7 @@ class HetznerLowering(Components):
             values = self._pointed(record.to or "")
         else:
             type_ = given[0]
-            values = [_value(type_, self.lowering.text(value, self.export)) for value in given[1]]
+            values = [record_value(type_, self.lowering.text(value, self.export)) for value in given[1]]
         logical = f"{record.name}.{zone}/{type_}"
         if self._stack.overshadowed(zone, record):
             logical += f"@{zone}"
@@ -349,7 +354,7 @@ def _lifecycle(number: int, rule: LifecycleRule) -> dict[str, Value]:
     return made
 
 
-def _value(type_: str, value: Value) -> Value:
+def record_value(type_: str, value: Value) -> Value:
     """A record's value as Hetzner wants it: text quoted, host names fully qualified. Parts that only the provider
     can tell (a bucket's name) need no escapes."""
     parts = value.parts if isinstance(value, Join) else (value,)
