@@ -13,6 +13,8 @@ import rehost.providers.sandbox.hcloud_api as package
 SPEC = Path(__file__).parents[4] / "shared" / "specs" / "hcloud-openapi.json"
 CHANGED = {
     "POST /load_balancers": {"public_net"},
+    # The description gives a box the settings of a subaccount.
+    "POST /storage_boxes/{id}/actions/update_access_settings": {"readonly", "zfs_enabled"},
 }
 """Fields that came or went since the description was written."""
 
@@ -27,13 +29,15 @@ def spec() -> Any:
 def lists(spec: Any) -> Any:
     for path, methods in spec["paths"].items():
         names = {row.get("name") for row in methods.get("get", {}).get("parameters", [])}
-        if "per_page" in names and not any(word in path for word in ("storage_box", "datacenter")):
+        if "per_page" in names and "datacenter" not in path:
             yield path, methods["get"]["parameters"]
 
 
 def test_lists_take_the_parameters_that_are_described(spec: Any, api: Any) -> None:
     api.done("/zones", {"name": "plaza.example", "mode": "primary"})
-    ids = {"servers": api.server()["id"], "zones": "plaza.example"}
+    box = {"name": "box", "storage_box_type": "bx11", "location": "fsn1", "password": "Correct-horse-1"}
+    boxes = api.done("/storage_boxes", box)["storage_box"]["id"]
+    ids = {"servers": api.server()["id"], "zones": "plaza.example", "storage_boxes": boxes}
     for described, parameters in lists(spec):
         kind = described.split("/")[1]
         if "{" in described and kind not in ids:
@@ -56,7 +60,7 @@ def test_bodies_have_the_fields_that_are_described(spec: Any) -> None:
     for path, methods in spec["paths"].items():
         for method, operation in methods.items():
             body = operation.get("requestBody") if isinstance(operation, dict) else None
-            if not body or "storage_box" in path:
+            if not body:
                 continue
             name = f"{method.upper()} {path}"
             schema = body["content"]["application/json"]["schema"]

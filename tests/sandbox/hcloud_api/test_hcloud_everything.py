@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGQwNcWnJqHqYz0zjC7aVf8V3nJr5b8sY7mT1l2k3j4h ops@example"
+PASSWORD = "Correct-horse-1"
 START, END = "2026-09-20T10:00:00Z", "2026-09-20T12:00:00Z"
 
 
@@ -36,7 +37,7 @@ def pair(*domains: str) -> dict[str, str]:
 
 
 def catalog(api: Any) -> None:
-    for kind in ("locations", "server_types", "load_balancer_types", "isos", "images"):
+    for kind in ("locations", "server_types", "load_balancer_types", "storage_box_types", "isos", "images"):
         rows = api.get(f"/{kind}")[kind]
         assert rows
         word = kind.removesuffix("s")
@@ -305,9 +306,68 @@ def balancers(api: Any, server: int, network: int, certificate: int) -> None:
     api.done(f"{path}/actions/change_protection", {"delete": False})
 
 
+def boxes(api: Any) -> int:
+    body = {"name": "attic", "storage_box_type": "bx11", "location": "fsn1", "password": PASSWORD}
+    box = api.done("/storage_boxes", {**body, "access_settings": {"ssh_enabled": True}})["storage_box"]
+    assert (box["status"], box["username"]) == ("initializing", None)
+    path = f"/storage_boxes/{box['id']}"
+    assert api.get(path)["storage_box"]["server"].endswith(".your-storagebox.de")
+    api.get("/storage_boxes", label_selector="!a", sort="name:desc")
+    api.ok("PUT", path, {"labels": {"a": "b"}, "name": "loft"})
+    api.done(f"{path}/actions/update_access_settings", {"zfs_enabled": True})
+    assert api.get(path)["storage_box"]["access_settings"]["ssh_enabled"]
+    api.done(f"{path}/actions/reset_password", {"password": PASSWORD + "x"})
+    plan = {"max_snapshots": 3, "hour": 4, "minute": 30, "day_of_week": 7}
+    api.done(f"{path}/actions/enable_snapshot_plan", plan)
+    assert api.get(path)["storage_box"]["snapshot_plan"] == {**plan, "day_of_month": None}
+    api.done(f"{path}/actions/disable_snapshot_plan")
+    api.done(f"{path}/actions/change_type", {"storage_box_type": "bx21"})
+    first, _ = (api.done(f"{path}/snapshots", {"description": text})["snapshot"]["id"] for text in ("one", "two"))
+    assert len(api.get(f"{path}/snapshots", is_automatic="false")["snapshots"]) == 2
+    api.ok("PUT", f"{path}/snapshots/{first}", {"labels": {"keep": "yes"}})
+    name = api.get(f"{path}/snapshots/{first}")["snapshot"]["name"]
+    api.done(f"{path}/actions/rollback_snapshot", {"snapshot": name})
+    assert [row["id"] for row in api.get(f"{path}/snapshots")["snapshots"]] == [first]
+    api.done(f"{path}/snapshots/{first}", None, "DELETE")
+    user = {"home_directory": "backup/app", "password": PASSWORD, "access_settings": {"readonly": True}}
+    sub = f"{path}/subaccounts/{api.done(f'{path}/subaccounts', user)['subaccount']['id']}"
+    shown = api.get(sub)["subaccount"]
+    assert (shown["username"], shown["access_settings"]["readonly"]) == (f"u{box['id']}-sub1", True)
+    api.get(f"{path}/subaccounts", username=shown["username"])
+    api.ok("PUT", sub, {"description": "of the application", "name": "app"})
+    api.done(f"{sub}/actions/change_home_directory", {"home_directory": "backup/web"})
+    api.done(f"{sub}/actions/reset_subaccount_password", {"password": PASSWORD})
+    api.done(f"{sub}/actions/update_access_settings", {"readonly": False})
+    assert api.get(f"{path}/folders")["folders"] == ["backup"]
+    api.done(sub, None, "DELETE")
+    api.done(f"{path}/actions/change_protection", {"delete": True})
+    assert api.refused("DELETE", path) == (423, "protected")
+    api.done(f"{path}/actions/change_protection", {"delete": False})
+    return int(box["id"])
+
+
+def test_a_storage_box_is_asked_for_well(api: Any) -> None:
+    body = {"name": "attic", "storage_box_type": "bx11", "location": "fsn1", "password": PASSWORD}
+    bad = ("short-A1", "nouppercase-1", "NOLOWER-CASE-1", "No-number-here", "NoSpecial12345", "With space-12")
+    for password in bad:
+        assert api.fields("POST", "/storage_boxes", {**body, "password": password}) == {"password"}
+    assert api.fields("POST", "/storage_boxes", {**body, "storage_box_type": "bx99"}) == {"storage_box_type"}
+    path = f"/storage_boxes/{api.post('/storage_boxes', body)['storage_box']['id']}"
+    assert api.refused("POST", f"{path}/snapshots", {}) == (423, "locked")
+    api.settle()
+    user = {"home_directory": "../out", "password": PASSWORD}
+    assert api.fields("POST", f"{path}/subaccounts", user) == {"home_directory"}
+    for _ in range(10):
+        api.done(f"{path}/snapshots")
+    assert api.refused("POST", f"{path}/snapshots", {}) == (403, "resource_limit_exceeded")
+    api.done(path, None, "DELETE")
+    assert api.refused("GET", path) == (404, "not_found")
+    assert not any(api.app.project("t" * 64).records.values())
+
+
 def actions(api: Any) -> None:
     kinds = ("certificates", "firewalls", "floating_ips", "images", "load_balancers", "networks", "primary_ips")
-    for kind in (*kinds, "servers", "volumes", "zones"):
+    for kind in (*kinds, "servers", "storage_boxes", "volumes", "zones"):
         rows = api.get(f"/{kind}/actions", sort="id:desc", status="success")["actions"]
         assert rows, kind
         api.get("/actions", id=[row["id"] for row in rows])
@@ -346,6 +406,7 @@ def test_every_operation_answers_as_described(api: Any) -> None:
     volumes(api, server)
     zones(api)
     balancers(api, server, network["id"], certificates(api))
+    box = boxes(api)
     # Kinds that the life above leaves empty again keep something to show actions of.
     api.done("/floating_ips", {"type": "ipv6", "home_location": "hel1"})
     vip = api.get("/floating_ips")["floating_ips"][0]["id"]
@@ -353,6 +414,7 @@ def test_every_operation_answers_as_described(api: Any) -> None:
     image = api.done(f"/servers/{server}/actions/create_image")["image"]["id"]
     actions(api)
     away(api)
+    api.done(f"/storage_boxes/{box}", None, "DELETE")
     api.ok("DELETE", f"/images/{image}")
     api.ok("DELETE", f"/floating_ips/{vip}")
     inventory = {kind: len(rows) for kind, rows in api.app.project("t" * 64).records.items() if rows}

@@ -22,6 +22,7 @@ from hcloud.locations import Location
 from hcloud.networks import NetworkRoute, NetworkSubnet
 from hcloud.server_types import ServerType
 from hcloud.servers import ServerCreatePublicNetwork
+from hcloud.storage_boxes import StorageBoxSnapshotPlan
 from hcloud.zones import ZoneRecord, ZoneRRSet
 
 TOKEN = "t" * 64
@@ -184,3 +185,23 @@ def test_pages_and_catalog(client: Client) -> None:
     with pytest.raises(APIException) as caught:
         client.servers.get_by_id(1)
     assert caught.value.code == "not_found"
+
+
+def test_storage_boxes(served: Any) -> None:
+    client = Client(token=TOKEN, api_endpoint=served[1], api_endpoint_hetzner=served[1], poll_interval=0.01)
+    secret = "Correct-horse-1"
+    bx11 = client.storage_box_types.get_by_name("bx11")
+    made = client.storage_boxes.create(name="attic", location=FSN1, storage_box_type=bx11, password=secret)
+    made.action.wait_until_finished()
+    box = client.storage_boxes.get_by_name("attic")
+    assert (box.status, box.username) == ("active", f"u{box.id}")
+    snapshot = box.create_snapshot(description="before")
+    snapshot.action.wait_until_finished()
+    sub = box.create_subaccount(home_directory="backup", password=secret)
+    sub.action.wait_until_finished()
+    assert [row.username for row in box.get_subaccount_all()] == [f"{box.username}-sub1"]
+    box.rollback_snapshot(snapshot.snapshot).wait_until_finished()
+    box.enable_snapshot_plan(StorageBoxSnapshotPlan(max_snapshots=3, hour=1, minute=0)).wait_until_finished()
+    assert client.storage_boxes.get_by_id(box.id).snapshot_plan.max_snapshots == 3
+    box.delete().action.wait_until_finished()
+    assert client.storage_boxes.get_all() == []

@@ -32,6 +32,7 @@ from rehost.providers.sandbox.hcloud_api import (
     server_actions,
     server_network,
     servers,
+    storage_boxes,
     volumes,
     zones,
 )
@@ -57,6 +58,7 @@ _FAMILIES = (
     server_actions,
     server_network,
     servers,
+    storage_boxes,
     volumes,
     zones,
 )

@@ -161,6 +161,17 @@ def load_balancer_type(key: Any) -> Record:
 
 
 @cache
+def storage_box_types() -> Mapping[str, Record]:
+    """Storage box types by name, as the API shows them. Their prices are not known."""
+    return {row["name"]: {"deprecation": None, "prices": [], **row} for row in _offers()["storage_box_types"]}
+
+
+def storage_box_type(key: Any) -> Record:
+    """A storage box type by id or name. Raises ApiError."""
+    return _known(storage_box_types(), key, "storage_box_type")
+
+
+@cache
 def isos() -> Mapping[str, Record]:
     """ISOs by name, as the API shows them."""
     return {row["name"]: {"type": "public", "deprecation": None, **row} for row in _offers()["isos"]}
@@ -242,6 +253,7 @@ def _same(project: Project, record: Record) -> Record:
 _LOCATIONS = Kind("locations", "location", _same, ("id", "name"))
 _SERVER_TYPES = Kind("server_types", "server_type", offered_type, ("id", "name"))
 _BALANCER_TYPES = Kind("load_balancer_types", "load_balancer_type", _same, ("id", "name"))
+_BOX_TYPES = Kind("storage_box_types", "storage_box_type", _same, ("id", "name"))
 _ISOS = Kind("isos", "iso", _same, ("id", "name"))
 
 
@@ -312,6 +324,8 @@ ROUTES = (
     ("GET", "/server_types/<int:id>", _one(_SERVER_TYPES, server_types)),
     ("GET", "/load_balancer_types", _all(_BALANCER_TYPES, load_balancer_types)),
     ("GET", "/load_balancer_types/<int:id>", _one(_BALANCER_TYPES, load_balancer_types)),
+    ("GET", "/storage_box_types", _all(_BOX_TYPES, storage_box_types)),
+    ("GET", "/storage_box_types/<int:id>", _one(_BOX_TYPES, storage_box_types)),
     ("GET", "/isos", _list_isos),
     ("GET", "/isos/<int:id>", _one(_ISOS, isos)),
     ("GET", "/pricing", _pricing),

@@ -47,7 +47,7 @@ def _one(call: Call, id: int) -> Answer:
 
 
 def _of_kind(word: str) -> list[Route]:
-    plural = f"{word}s"
+    plural = _PLURALS.get(word, f"{word}s")
 
     def record_id(call: Call, key: str) -> int:
         if word == "zone":
@@ -83,6 +83,7 @@ def _of_kind(word: str) -> list[Route]:
     ]
 
 
+_PLURALS = {"storage_box": "storage_boxes"}
 _WORDS = (
     "certificate",
     "firewall",
@@ -92,6 +93,7 @@ _WORDS = (
     "network",
     "primary_ip",
     "server",
+    "storage_box",
     "volume",
     "zone",
 )

@@ -89,7 +89,7 @@ class Kind:
             if choices and not wanted <= set(choices):
                 raise invalid(name, f"must be one of {', '.join(choices)}")
             if wanted:
-                rows = [row for row in rows if str(row.get(name)) in wanted]
+                rows = [row for row in rows if _text(row.get(name)) in wanted]
         if query.get("label_selector"):
             matches = labels.selector(query["label_selector"])
             rows = [row for row in rows if matches(row.get("labels") or {})]
@@ -155,6 +155,11 @@ class Kind:
     def reads(self) -> Sequence[Route]:
         """Routes that list and read."""
         return (("GET", f"/{self.plural}", self.list), ("GET", f"/{self.plural}/<int:id>", self.one))
+
+
+def _text(value: Any) -> str:
+    """As a query writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _order(name: str, row: Record) -> tuple[bool, Any]:
