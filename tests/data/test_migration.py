@@ -21,7 +21,8 @@ from rehost.stacks.errors import Interrupted, OperatorNeeded, Refused, RehostErr
 from rehost.stacks.migrate.journal import progress_of, read
 from rehost.stacks.migrate.migration import Migration
 from rehost.stacks.migrate.move import Facts, Move
-from rehost.stacks.migrate.phases import NAMES, PHASES
+from rehost.stacks.migrate.phases import LIVE, NAMES
+from rehost.stacks.migrate.phases import PHASES as ALL
 from rehost.stacks.migrate.preview import preview
 from rehost.stacks.model import Stack
 from rehost.stacks.ports import ObjectMeta
@@ -35,6 +36,9 @@ STACK: dict[str, Any] = {
     "buckets": {"media": {}, "site": {}},
     "dns": {"plaza.example": [{"name": "@", "to": "servers.app"}, {"name": "www", "cname": "plaza.example"}]},
 }
+PHASES = tuple(phase for phase in ALL if phase.name not in LIVE)
+RESTING = [phase.name for phase in PHASES]
+"""What a move goes through where nothing runs."""
 META = ObjectMeta({"Content-Type": "text/html"}, {"n": "1"})
 
 
@@ -83,7 +87,7 @@ class Platform:
     def move(self) -> Move:
         return Move(self.at("old"), self.at("new"), self.home, parallel=4)
 
-    def migrate(self, until: str = NAMES[-1], phases: Any = PHASES) -> dict[str, Any]:
+    def migrate(self, until: str = NAMES[-1], phases: Any = None) -> dict[str, Any]:
         return Migration(self.move(), until, phases).run()
 
     def record(self) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def test_everything_is_there_afterwards_and_the_record_says_so(platform: Platfor
     told = platform.migrate()
     assert told == platform.record()
     assert same(platform)
-    assert [entry["phase"] for entry in told["phases"]] == list(NAMES)
+    assert [entry["phase"] for entry in told["phases"]] == RESTING
     assert all(entry["outcome"] == "done" for entry in told["phases"])
     assert (told["outcome"], told["objects"], told["format_version"]) == ("done", 60, 1)
     assert told["bytes"] == sum(len(d) for n in ("media", "site") for d in platform.data("old", n).values())
@@ -121,7 +125,7 @@ def test_everything_is_there_afterwards_and_the_record_says_so(platform: Platfor
     assert platform.events[-1].as_dict()["event"] == "migrated"
 
 
-@pytest.mark.parametrize("phase", NAMES)
+@pytest.mark.parametrize("phase", RESTING)
 def test_killed_in_or_after_any_phase_the_same_command_ends_the_same(platform: Platform, phase: str) -> None:
     class Killed(BaseException):
         pass

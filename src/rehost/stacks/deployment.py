@@ -29,6 +29,7 @@ from rehost.stacks.engine.recover import (
 from rehost.stacks.errors import InvalidInput, Refused
 from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.graph import resolve as resolve_value
+from rehost.stacks.holding import holding
 from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
@@ -66,6 +67,8 @@ class Deployment:
     parallel: int = 0
     accept_missing: bool = False
     upgrade_facts: bool = False
+    hold: Mapping[str, bool] = field(default_factory=dict)
+    """Services that are put and kept from running (True), or let go (False). Others stay as they are."""
 
     @cached_property
     def connection(self) -> Connection:
@@ -401,7 +404,7 @@ class Deployment:
             )
 
     def _lower(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Graph:
-        return lower(self.adapter, self._lowering(state, resolution, values))
+        return holding(lower(self.adapter, self._lowering(state, resolution, values)), self.hold, state)
 
     def _lowering(self, state: State, resolution: Resolution, values: Mapping[str, Value]) -> Lowering:
         return Lowering(

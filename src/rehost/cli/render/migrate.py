@@ -26,8 +26,21 @@ LINE_S = 5.0
 """Seconds between two lines of progress where there is no terminal."""
 SHOWN = 10
 """Findings of a kind that the screen names; the record has all."""
-_STYLES = {"done": "green", "until": "green", "waiting": "yellow", "interrupted": "yellow", "running": "yellow"}
-_WORDS = {"until": "stopped where it was told to", "unproven": "not proven", "waiting": "waiting for you"}
+_STYLES = {
+    "done": "green",
+    "until": "green",
+    "waiting": "yellow",
+    "interrupted": "yellow",
+    "running": "yellow",
+    "rolled back": "yellow",
+    "committed": "green",
+}
+_WORDS = {
+    "until": "stopped where it was told to",
+    "unproven": "not proven",
+    "waiting": "waiting for you",
+    "rolled back": "taken back",
+}
 
 
 @contextmanager
@@ -300,6 +313,11 @@ def phase_told(entry: Mapping[str, Any]) -> str:
             return f"{count(copied, 'object')} copied, {size(moved)}"
         case {"phase": "verify", "buckets": buckets}:
             return f"{sum(row['read_back'] for row in buckets.values()):,} read back in this run"
+        case {"phase": "freeze", "services": services}:
+            return f"{count(len(services), 'service')} stopped at the source"
+        case {"phase": "delta", "buckets": buckets}:
+            copied = sum(row["copied"] for row in buckets.values())
+            return f"{count(copied, 'object')} copied in all, and compared"
         case {"phase": "cutover", "zones": zones}:
             return f"{count(len(zones), 'zone')} at the target"
         case {"phase": "prove", "checks": number}:

@@ -11,7 +11,10 @@ from typing import Any
 from rehost.cli.render.migrate import phase_told, state_of, word_of
 from rehost.cli.render.units import count, duration, size
 
-_TONES = {"done": "good", "until": "good", "waiting": "wait", "interrupted": "wait", "running": "wait"}
+_TONES = {
+    **dict.fromkeys(("done", "until", "committed"), "good"),
+    **dict.fromkeys(("waiting", "interrupted", "running", "rolled back"), "wait"),
+}
 _NARROWEST = 0.6
 """Percent of the timeline that even the shortest phase takes, so that it can be seen."""
 

@@ -25,6 +25,8 @@ class Progressed:
     over: bool = False
     """Whether the move has ended: it is proven, or data was found to differ. Otherwise the next run goes on."""
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    marks: dict[str, float] = field(default_factory=dict)
+    """What was decided, and when in seconds since 1970."""
 
     @property
     def open(self) -> bool:
@@ -102,10 +104,13 @@ def _apply(progress: Progressed, entry: Entry) -> None:
         case "move":
             progress.move, progress.began = entry["move"], entry["at"]
             progress.runs, progress.outcome, progress.over = 0, "", False
-            progress.done = {}
+            # What an earlier move has decided about the two sides holds until it is taken back.
+            progress.done, progress.marks = {}, dict(entry.get("marks", {}))
         case "run":
             progress.runs += 1
             progress.outcome = ""
+        case "mark":
+            progress.marks[entry["name"]] = entry["at"]
         case "done":
             progress.done[entry["phase"]] = entry["facts"]
         case "ended":

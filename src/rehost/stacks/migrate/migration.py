@@ -18,18 +18,20 @@ from rehost.stacks.migrate.events import Migrated, PhaseBegan, PhaseEnded
 from rehost.stacks.migrate.journal import MoveJournal
 from rehost.stacks.migrate.lock import only_one
 from rehost.stacks.migrate.move import Facts, Move, Phase
-from rehost.stacks.migrate.phases import NAMES, PHASES
+from rehost.stacks.migrate.phases import NAMES, phases_of
 
 JOURNAL = "journal"
+BACK = "rolled back"
+"""The outcome of a move that was taken back."""
 
 
 class Migration:
     """One run of a move, up to and including the phase `until`."""
 
-    def __init__(self, move: Move, until: str = NAMES[-1], phases: Sequence[Phase] = PHASES) -> None:
+    def __init__(self, move: Move, until: str = NAMES[-1], phases: Sequence[Phase] | None = None) -> None:
         self._move = move
         self._until = until
-        self._phases = phases
+        self._phases = phases_of(move) if phases is None else phases
 
     def run(self) -> dict[str, Any]:
         """All phases; answers the record, which is also the last event and on disk, whatever happens.
@@ -50,11 +52,13 @@ class Migration:
     def _begin(self, journal: MoveJournal) -> None:
         move, progress = self._move, journal.progress
         if not progress.open:
-            entry = {"kind": "move", "move": secrets.token_hex(8), "at": move.now}
+            marks = dict(progress.marks) if progress.outcome != BACK else {}
+            entry = {"kind": "move", "move": secrets.token_hex(8), "at": move.now, "marks": marks}
             journal.append({**entry, "from": move.source.target.name, "to": move.target.target.name})
         elif progress.runs:
             move.note("going on with the move that an earlier run left")
-        move.id = progress.move
+        move.id, move.marks = progress.move, journal.progress.marks
+        move.decide = lambda name: journal.append({"kind": "mark", "name": name, "at": move.now})
         journal.append({"kind": "run", "at": move.now})
         names = (move.source.stack.stack, move.source.target.name, move.target.target.name)
         move.record = record.fresh(*names, move.id, move.now, progress.runs)

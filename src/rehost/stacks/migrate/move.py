@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,10 @@ from rehost.stacks.state import ResourceState
 
 Facts = dict[str, Any]
 """What a phase found out, fit for JSON: it goes into the journal and into the record."""
+
+FROZEN, RELEASED, COMMITTED = "frozen", "released", "committed"
+"""What a move has decided, in the journal before it is done: the source stops, the target may be written to, there
+is no way back."""
 
 PROGRESS_S = 0.25
 """Seconds between two events of progress."""
@@ -49,7 +54,13 @@ class Move:
     folder: Path
     parallel: int = 16
     allowed: Allowed = NOTHING
+    go: Callable[[list[str]], bool] = lambda told: False
+    """Asks the operator whether to freeze, given what happens then."""
     id: str = ""
+    marks: Mapping[str, float] = field(default_factory=dict)
+    """What was decided, and when in seconds since 1970."""
+    decide: Callable[[str], None] = lambda name: None
+    """Puts a decision into the journal."""
     record: dict[str, Any] = field(default_factory=dict)
     reports: dict[str, Report] = field(default_factory=dict)
     _evidence: dict[str, Evidence] = field(default_factory=dict)
@@ -66,6 +77,20 @@ class Move:
     def now(self) -> float:
         """Seconds since 1970."""
         return self.target.clock.time()
+
+    def marked(self, name: str) -> bool:
+        """Whether this was decided in this move, by whichever run of it."""
+        return name in self.marks
+
+    def mark(self, name: str) -> None:
+        """Decide: on disk when this returns. A second time is nothing."""
+        if name not in self.marks:
+            self.decide(name)
+
+    @property
+    def live(self) -> bool:
+        """Whether there is something that runs, and has to be stopped at one side before it runs at the other."""
+        return bool(self.source.stack.services)
 
     @cached_property
     def patience(self) -> Patience:

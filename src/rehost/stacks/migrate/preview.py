@@ -12,7 +12,7 @@ from rehost.stacks.migrate.addresses import addresses_of
 from rehost.stacks.migrate.journal import progress_of
 from rehost.stacks.migrate.migration import JOURNAL
 from rehost.stacks.migrate.move import Move
-from rehost.stacks.migrate.phases import PHASES, Preflight
+from rehost.stacks.migrate.phases import Preflight, phases_of
 from rehost.stacks.model import Stack
 from rehost.stacks.plan import Plan
 
@@ -60,7 +60,7 @@ def preview(move: Move) -> Preview:
         drift=facts["source_drift"],
         manual=manual,
         risks=list(_risks(move)),
-        phases=[{"phase": phase.name, "title": phase.title} for phase in PHASES],
+        phases=[{"phase": phase.name, "title": phase.title} for phase in phases_of(move)],
         going_on=progress.move if progress.open else "",
     )
 
@@ -87,7 +87,10 @@ def _records(stack: Stack) -> Iterator[tuple[str, str, int, tuple[str, ...]]]:
 def _risks(move: Move) -> Iterator[str]:
     """What can't be undone, or is not what somebody may expect."""
     old, new = move.source.target.name, move.target.target.name
-    yield f"nothing at {old} is changed; what is made at {new} is removed by `rehost destroy --on {new}`"
+    if move.live:
+        yield f"after your go the services at {old} stop, and its zone points to {new}; a rollback puts both back"
+    else:
+        yield f"nothing at {old} is changed; what is made at {new} is removed by `rehost destroy --on {new}`"
     if move.buckets(move.source):
         yield f"what is written to {old} after the last pass is not at {new}: run again, or stop writers first"
     if move.target.stack.dns:

@@ -1,21 +1,23 @@
-"""Brings the names to the new side, as far as that can be done from here."""
+"""Brings the platform to the new side."""
 
 from __future__ import annotations
 
 from rehost.stacks.errors import Unproven
 from rehost.stacks.migrate.addresses import changes, name_servers
-from rehost.stacks.migrate.move import Facts, Move
+from rehost.stacks.migrate.move import FROZEN, RELEASED, Facts, Move
+from rehost.stacks.migrate.names import turned
+from rehost.stacks.migrate.units import part, set_units
 
 
 class Cutover:
-    """The zone at the target has the new addresses since it was provisioned: that is checked, and what is left to
-    do at the registrar is said."""
+    """The services of the new side are let go once the old side is frozen, and the zone at the source sends
+    everybody to them. What is left to do at the registrar is said."""
 
     name = "cutover"
-    title = "check the zone at the target, and say what to change at the registrar"
+    title = "let the services at the target go, turn the names to them, say what to change at the registrar"
 
     def run(self, move: Move, earlier: Facts | None) -> Facts:
-        """Look at what stands at the target. Raises Unproven where something is gone."""
+        """Let go, then turn the names. Raises Unproven where something is gone."""
         state, live = move.target.status()
         missing = sorted({state.resources[urn].component for urn, now in live.items() if now is None})
         if missing:
@@ -24,11 +26,19 @@ class Cutover:
                 why="it was there a moment ago",
                 fix="run the same command again: it is made anew",
             )
+        told: Facts = {}
+        if move.marked(FROZEN):
+            # From here on the new side may accept writes: a rollback has to look at them.
+            move.mark(RELEASED)
+            told["released"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, False))
+            told["turned"] = part(
+                move, turned(move.source, move.target), [f"dns.{zone}" for zone in move.source.stack.dns]
+            )
         move.record["addresses"] = changes(move.source, move.target)
         servers = name_servers(move.target)
         zones = sorted(move.target.stack.dns)
         for zone in zones:
-            told = ", ".join(servers.get(zone, [])) or f"the name servers that {move.target.target.name} shows"
+            names = ", ".join(servers.get(zone, [])) or f"the name servers that {move.target.target.name} shows"
             what = f"move the delegation of {zone} at its registrar"
-            move.remains(what, f"set its name servers to {told}; the old zone answers until then")
-        return {"zones": zones, "resources": len(state.resources), "name_servers": servers}
+            move.remains(what, f"set its name servers to {names}; the old zone answers until then")
+        return {"zones": zones, "resources": len(state.resources), "name_servers": servers, **told}

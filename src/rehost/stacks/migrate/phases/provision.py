@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from rehost.stacks.engine.embedded import Outcome
-from rehost.stacks.errors import Interrupted, OperatorNeeded, RehostError
 from rehost.stacks.graph import is_unknown, reveal
 from rehost.stacks.migrate.addresses import changes
-from rehost.stacks.migrate.move import Facts, Move
+from rehost.stacks.migrate.move import RELEASED, Facts, Move
+from rehost.stacks.migrate.units import raise_for
 from rehost.stacks.state.crypt import no_passphrase
 
 
 class Provision:
-    """A deploy to the target, the zone with the new addresses included."""
+    """A deploy to the target, the zone with the new addresses included; services are put and do not run yet."""
 
     name = "provision"
     title = "make the target what the stack says, its zone with the new addresses included"
@@ -19,10 +18,13 @@ class Provision:
     def run(self, move: Move, earlier: Facts | None) -> Facts:
         """Deploy; where it is done, that is one look at the target. Raises RehostError with the outcome's code."""
         self._secrets(move)
+        if not move.marked(RELEASED):
+            # What runs at the source does not run here as well.
+            move.target.hold = dict.fromkeys(move.target.stack.services, True)
         _, outcome = move.target.deploy(command="migrate")
+        move.target.hold = {}
         move.record["addresses"] = changes(move.source, move.target)
-        if outcome.failed or outcome.interrupted or outcome.waiting:
-            raise self._error(move, outcome)
+        raise_for(move, outcome)
         return {"steps": dict(outcome.done), "addresses": len(move.record["addresses"])}
 
     def _secrets(self, move: Move) -> None:
@@ -42,15 +44,3 @@ class Provision:
                 move.target.stack.stack, move.target.target.name, command="migrate"
             ) as own:
                 own.append({"kind": "secrets", "secrets": taken})
-
-    def _error(self, move: Move, outcome: Outcome) -> RehostError:
-        """What a run that did not get to its end says: what failed goes before what waits for a person."""
-        if outcome.interrupted:
-            return Interrupted("stopped by the operator", fix="run the same command again to go on")
-        problems = [error for _, error in (outcome.failed or outcome.waiting)]
-        first = problems[0]
-        told = f"{first.summary} (and {len(problems) - 1} more)" if len(problems) > 1 else first.summary
-        kind = RehostError if outcome.failed else OperatorNeeded
-        for error in {error.summary: error for _, error in outcome.waiting}.values():
-            move.remains(error.summary, error.fix)
-        return kind(told, why=first.why, fix=first.fix or "run the same command again", address=first.address)

@@ -7,7 +7,7 @@ from typing import Any
 from rehost.stacks.data.buckets import copy_pass
 from rehost.stacks.data.work import Crew
 from rehost.stacks.errors import RehostError
-from rehost.stacks.migrate.move import Facts, Move
+from rehost.stacks.migrate.move import RELEASED, Facts, Move
 
 PASSES = 5
 """So many passes in one run follow a source that changes while it is read."""
@@ -21,6 +21,9 @@ class Replicate:
 
     def run(self, move: Move, earlier: Facts | None) -> Facts:
         """Copy what changed since the evidence. Raises RehostError where single objects could not be copied."""
+        if move.marked(RELEASED):
+            # The new side is the one that is written to: what the old one holds is older.
+            return earlier or {"buckets": {}}
         failed: list[str] = []
         for name, pair in move.pairs().items():
             with Crew(move.parallel) as crew:
