@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Platform:
         self.at("old").deploy()
         self.put("old", "a")
         self.both: set[str] = set()
+        # Another cloud gives other addresses.
+        self.clouds["new"]._ids = itertools.count(500)
 
     def at(self, target: str) -> Deployment:
         store = file_store(self.folder, Passphrase("horse"))

@@ -336,12 +336,13 @@ class Engine:
         known = [Known(step.urn, id_, inputs, {})]
         until = self.clock.now() + rules.visible_s / self.clock.pace
         while True:
+            moment = self.clock.now()
             if id_:
                 found = look.patiently(partial(self.connection.read, step.type, known))[0]
             else:
                 besides = self.session.state.predecessors(step.urn)
                 found = look.patiently(partial(self.connection.find, step.type, inputs, besides))
-            if found is not None or self.clock.now() >= until:
+            if found is not None or moment >= until:
                 return found
             call.pause(min(rules.poll_s, max(0.05, (until - self.clock.now()) * self.clock.pace)))
 

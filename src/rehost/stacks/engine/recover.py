@@ -56,13 +56,15 @@ class Look:
         asked = dict(resources)
         while asked:
             known = [Known(r.urn, r.id, reveal(r.inputs), reveal(r.outputs)) for r in asked.values()]
+            # An answer may be slow: what it does not show was not visible when it was asked for.
+            moment = self.clock.time()
             answers = self.patiently(partial(self.connection.read, token, known))
             again: dict[str, ResourceState] = {}
             for (key, resource), live in zip(asked.items(), answers, strict=True):
                 if live is not None:
                     secret_inputs = veiled(live.inputs, resource.inputs)
                     live = Live(live.id, secret_inputs, veiled(live.outputs, resource.inputs), live.unseen)
-                elif self.clock.time() < times.get(key, 0.0) + rules.visible_s / self.clock.pace:
+                elif moment < times.get(key, 0.0) + rules.visible_s / self.clock.pace:
                     again[key] = resource
                     continue
                 seen[key] = live
@@ -78,12 +80,13 @@ class Look:
         inputs = reveal(intent.inputs)
         until = intent.time + rules.visible_s / self.clock.pace
         while True:
+            moment = self.clock.time()
             if intent.id:
                 known = [Known(intent.urn, intent.id, inputs, {})]
                 found = self.patiently(partial(self.connection.read, intent.type, known))[0]
             else:
                 found = self.patiently(partial(self.connection.find, intent.type, inputs, besides))
-            if found is not None or self.clock.time() >= until:
+            if found is not None or moment >= until:
                 return found
             self._pause(rules.poll_s)
 
