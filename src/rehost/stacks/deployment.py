@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets as randomness
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +36,7 @@ from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
 from rehost.stacks.ports import Adapter, Connection, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
 from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
+from rehost.stacks.secretkeys import draw as drawn
 from rehost.stacks.sql.port import Place
 from rehost.stacks.sql.role import place_of
 from rehost.stacks.state import Session, State, Store
@@ -438,7 +438,7 @@ class Deployment:
             elif kept is not None:
                 values[name] = kept
             else:
-                values[name] = Secret(randomness.token_urlsafe(secret.generate or 32)) if draw else UNKNOWN
+                values[name] = Secret(drawn(secret)) if draw else UNKNOWN
         return values
 
     def _record_facts(self, session: Session, resolution: Resolution) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rehost.stacks import substitutes, wayout
+from rehost.stacks import mail, substitutes, wayout
 from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.model import Database, LoadBalancer, Role, Secret, Stack
 from rehost.stacks.substitutes import SUBSTITUTED
@@ -65,6 +65,7 @@ class _Made:
         self._texts: dict[str, str] = {}
         self._origins: dict[PathKey, PathKey] = {}
         self._roles: list[SqlRole] = []
+        self._texts |= mail.texts(stack.mail)
         self._new: dict[str, Any] = {
             family: dict(getattr(stack, family))
             for family in ("secrets", "servers", "firewalls", "volumes", "databases", "caches")
@@ -74,6 +75,7 @@ class _Made:
             name: service.model_copy(update={"on": stack.group_of(name)})
             for name, service in stack.services.items()
         }
+        self._new["dns"] = mail.zones(stack)
         self._new["load_balancers"] = {
             name: _pointed(stack, balancer) for name, balancer in stack.load_balancers.items()
         }
@@ -90,7 +92,7 @@ class _Made:
             password = wanted.password or _drawn(address, self._new["secrets"])
             where = f"${{{address}.host}}:{wanted.port}/{wanted.database}"
             self._texts |= {
-                f"{address}.url": f"{wanted.scheme}://{wanted.owner}:{password}@{where}",
+                f"{address}.url": f"{wanted.scheme}://{wanted.owner}:{mail.quoted(password)}@{where}",
                 f"{address}.port": str(wanted.port),
                 f"{address}.name": wanted.database,
                 f"{address}.user": wanted.owner,
@@ -108,7 +110,7 @@ class _Made:
         if role.login:
             where = f"${{databases.{database}.host}}:{wanted.port}/{wanted.database}"
             self._texts[f"{address}.password"] = password
-            self._texts[f"{address}.url"] = f"{wanted.scheme}://{name}:{password}@{where}"
+            self._texts[f"{address}.url"] = f"{wanted.scheme}://{name}:{mail.quoted(password)}@{where}"
         owners = (other for other, one in wanted.roles.items() if one.privileges == "owner" and other != name)
         creators = tuple(owners) if role.privileges else ()
         self._roles.append(SqlRole(database, name, role, password, creators))

@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from rehost.stacks.errors import InvalidInput
-from rehost.stacks.graph import UNKNOWN, Graph, Join, Ref, Resource, Secret, Value, make_urn
+from rehost.stacks.graph import UNKNOWN, Graph, Join, Ref, Resource, Secret, Value, make_urn, reveal
 from rehost.stacks.model import Network, Stack, Target
 from rehost.stacks.ports import Adapter
+from rehost.stacks.secretkeys import public_key
 
 if TYPE_CHECKING:
     from rehost.stacks.legalize import SqlRole
@@ -119,7 +121,12 @@ class Lowering:
             return self.text(self.texts[address], export)
         head, _, rest = address.partition(".")
         if head == "secrets":
-            value = self.secrets.get(rest.removesuffix(".value"), UNKNOWN)
+            name, _, part = rest.partition(".")
+            value = self.secrets.get(name, UNKNOWN)
+            if value is not UNKNOWN and part == "public_key":
+                return public_key(name, str(reveal(value)))
+            if value is not UNKNOWN and part == "quoted":
+                return Secret(quote(str(reveal(value)), safe=""))
             return value if value is UNKNOWN or isinstance(value, Secret) else Secret(value)
         if address == "stack":
             return self.stack.stack

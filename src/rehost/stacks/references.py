@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
 from rehost.stacks.load import Loaded
-from rehost.stacks.load.build import FUTURE
 from rehost.stacks.load.environment import ENV
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.lower import REFERENCE
+from rehost.stacks.mail import RELAY
 from rehost.stacks.model import Stack
 from rehost.stacks.rolechecks import check_role
 
@@ -22,7 +22,7 @@ ATTRIBUTES = {
     "databases": ("url", "host", "port", "name", "user", "password"),
     "caches": ("url", "host", "port", "password"),
     "volumes": ("device",),
-    "secrets": ("", "value"),
+    "secrets": ("", "value", "public_key"),
     "dns": ("name_servers",),
 }
 """What `${...}` may ask of each family of components."""
@@ -40,7 +40,9 @@ def references(text: str) -> list[str]:
 def accepts(path: PathKey) -> bool:
     """Whether a text at this path of a stack may refer to components."""
     match path:
-        case ("checks", int(), "http"):
+        case ("checks", int(), "http") | ("mail", "relay", "password"):
+            return True
+        case ("mail", "domains", _, "dkim", *_, "key"):
             return True
         case ("servers", _, "user_data"):
             return True
@@ -65,8 +67,6 @@ def check_texts(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     """
     if loaded.tree is not None:
         for path, text in _texts(loaded.tree, ()):
-            if path[:1] and path[0] in FUTURE:
-                continue
             for address in references(text) if "$" in text else ():
                 if ENV.fullmatch(f"${{{address}}}"):
                     continue
@@ -106,10 +106,11 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
         why, fix = "names of variables have letters, digits and _", "write ${env.NAME} or ${env.NAME:-default}"
         yield Diagnostic("reference", f"${{{address}}} names no environment variable", why, fix, path)
         return
-    if family in FUTURE and loaded.declared(family):
+    if family == "mail":
+        yield from _relay(stack, loaded, rest, path)
         return
     if family not in ATTRIBUTES:
-        fix = did_you_mean(address if "." not in address else family, [*ATTRIBUTES, *WORDS])
+        fix = did_you_mean(address if "." not in address else family, [*ATTRIBUTES, "mail", *WORDS])
         why = "references start with a family of components: ${servers.app.private_ip}"
         yield Diagnostic("reference", f"${{{address}}} refers to nothing", why, fix, path)
         return
@@ -136,6 +137,19 @@ def _reference(stack: Stack, loaded: Loaded, address: str, path: PathKey) -> Ite
         )
         why = f"what can be referred to is {', '.join(a for a in attributes if a)}"
         yield Diagnostic("reference", said, why, did_you_mean(attribute, attributes), path)
+
+
+def _relay(stack: Stack, loaded: Loaded, attribute: str, path: PathKey) -> Iterator[Diagnostic]:
+    relay = stack.mail.relay if stack.mail else None
+    if attribute not in RELAY:
+        why = f"what can be referred to is {', '.join(RELAY)}"
+        yield Diagnostic("reference", f"mail has no {attribute!r}", why, did_you_mean(attribute, RELAY), path)
+    elif relay is None:
+        if not any(left[:1] == ("mail",) for left in loaded.left_out):
+            yield Diagnostic("reference", "mail has no relay", "it is the relay's", "add it under `mail:`", path)
+    elif attribute in ("user", "password") and not relay.user:
+        why = "services don't log in at the relay"
+        yield Diagnostic("reference", f"the relay has no {attribute}", why, "add it under `mail.relay`", path)
 
 
 def _nothing_there(

@@ -15,7 +15,7 @@ from rehost.stacks.edgechecks import check_edge
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.load import Loaded
-from rehost.stacks.load.build import FUTURE
+from rehost.stacks.mailchecks import check_mail
 from rehost.stacks.model import Rule, Stack, Target
 from rehost.stacks.ports import Adapter
 from rehost.stacks.records import check_name, check_value
@@ -119,6 +119,7 @@ class _Checks:
         yield from check_edge(self._stack, self._loaded)
         yield from check_services(self._stack, self._loaded)
         yield from check_data(self._stack, self._loaded)
+        yield from check_mail(self._stack, self._loaded)
 
     def _known(self, family: str) -> list[str]:
         """Names that may be referred to, those of invalid components included."""
@@ -309,8 +310,6 @@ class _Checks:
 
     def _to(self, to: str, path: PathKey) -> Iterator[Diagnostic]:
         family, _, name = to.partition(".")
-        if family in FUTURE and self._known(family):
-            return
         if family in ("load_balancers", "static_addresses"):
             known = self._known(family)
             if name not in known:

@@ -27,6 +27,10 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
                 f"aws ec2 modify-address-attribute --domain-name {address.reverse}, for the address's allocation"
             )
             yield Finding(f"static_addresses.{name}", Fit.OPERATOR, reason, step)
+    relay = stack.mail.relay if stack.mail else None
+    if relay is not None and relay.port == 25:
+        reason = "the relay is asked at port 25, which is closed to instances until Amazon opens it"
+        yield Finding("mail", Fit.OPERATOR, reason, "use port 587, or ask for it in the console")
     for zone in stack.dns:
         step = f"name Amazon's name servers for {zone} at its registrar, once the records there are right"
         yield Finding(f"dns.{zone}", Fit.OPERATOR, "the delegation goes to Amazon's name servers", step)

@@ -42,6 +42,15 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
             reason = "certificates are issued once the zone is delegated to Hetzner"
             step = "until then bring one along with issuer: upload"
             yield Finding(f"certificates.{name}", Fit.OPERATOR, reason, step)
+    relay = stack.mail.relay if stack.mail else None
+    if relay is not None and relay.port in (25, 465):
+        reason = f"the relay is asked at port {relay.port}: 25 and 465 are closed to servers of new accounts"
+        yield Finding(
+            "mail",
+            Fit.OPERATOR,
+            reason,
+            "use port 587, or ask for it in the console (after a month and a paid invoice)",
+        )
     for zone in stack.dns:
         step = f"name Hetzner's name servers for {zone} at its registrar, once the records there are right"
         yield Finding(f"dns.{zone}", Fit.OPERATOR, "the delegation goes to Hetzner's name servers", step)

@@ -17,7 +17,6 @@ from rehost.stacks.load.sources import read_sources
 from rehost.stacks.load.tree import Placed
 from rehost.stacks.model import Stack, Target
 
-FUTURE = {"mail"}
 PLACEHOLDER = "unnamed"
 """The name of a partial stack whose own can't be used."""
 _STAND_IN = "10GiB"
@@ -32,11 +31,8 @@ def build(tree: Placed, loaded: Loaded) -> None:
     """Fill in the stack (if nothing is wrong), the partial one, and the findings."""
     loaded.tree = tree
     clean = _normal(tree, Stack)
-    _refuse_future(tree, loaded)
     clean = _rules(clean, loaded)
     data = clean.plain()
-    for key in FUTURE & data.keys():
-        del data[key]
     _apexes(data)
     read_sources(data, loaded)
     _validate(data, loaded)
@@ -65,15 +61,6 @@ def _normal(tree: Placed, kind: Any) -> Placed:
         # An empty item is no rule of which nothing is asked: that would let everything in.
         value = [v if v.value is None else _normal(v, shape.below(kind, 0)) for v in value]
     return replace(tree, value=value)
-
-
-def _refuse_future(tree: Placed, loaded: Loaded) -> None:
-    why = "ignoring it would leave a part of the platform behind"
-    for key in tree.value:
-        if key in FUTURE:
-            span = tree.place((key,), key=True)
-            summary = f"this version does not deploy {key} yet"
-            loaded.diagnostics.append(Diagnostic("not-yet", summary, why, "remove the key for now", (key,), span))
 
 
 def _rules(tree: Placed, loaded: Loaded) -> Placed:
@@ -131,7 +118,6 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
     kept: dict[PathKey, tuple[int, ...]] = {}
     loaded.kept = kept
     told = {found.path for found in loaded.diagnostics if found.path}
-    future = {found.path for found in loaded.diagnostics if found.code == "not-yet"}
     targets = data.get("targets")
     for name, target in targets.items() if isinstance(targets, dict) else ():
         if isinstance(target, dict) and "name" in target:
@@ -151,8 +137,7 @@ def _validate(data: dict[str, Any], loaded: Loaded) -> None:
             for found in error.errors(include_url=False):
                 current = _existing(data, tuple(step for step in found["loc"] if step != "[key]"))
                 path = loaded.address(tuple(step for step in found["loc"] if step != "[key]"))
-                known = path in told or any(path[: len(part)] == part for part in future)
-                if not known and not any(part[: len(path)] == path for part in left_out):
+                if path not in told and not any(part[: len(path)] == path for part in left_out):
                     loaded.diagnostics.append(_told(found, path, loaded))
                 left_out.add(path)
                 missing = found["type"] == "missing" and len(current) == len(found["loc"]) - 1

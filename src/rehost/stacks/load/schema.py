@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from rehost.stacks.load.shape import HIDDEN, inner, is_component
-from rehost.stacks.model import Check, Record, Rule, Secret, Service, ServiceCheck, Stack, Target
+from rehost.stacks.model import Check, Dkim, Record, Rule, Secret, Service, ServiceCheck, Stack, Target
 from rehost.stacks.model.base import Bytes, Override, as_list
 from rehost.stacks.model.data import Version
 from rehost.stacks.model.network import Cidr, Port
@@ -69,7 +69,8 @@ _MAPPING = {
 _VERSION = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,3}){0,2}$"}]}
 _ONE_OF: Mapping[Any, list[str]] = {
     Record: ["to", *KINDS],
-    Secret: ["generate", "from_env"],
+    Secret: ["generate", "key", "from_env"],
+    Dkim: ["key", "public_key", "cname"],
     ServiceCheck: ["path", "test"],
     Check: ["http", "sql query"],
 }

@@ -4,6 +4,7 @@ from rehost.stacks.model.base import Bytes, Component, Override, parse_size, sho
 from rehost.stacks.model.compute import Server, Size, Volume
 from rehost.stacks.model.data import Backups, Cache, Database, Role
 from rehost.stacks.model.edge import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
+from rehost.stacks.model.mail import Dkim, Dmarc, Mail, MailDomain, Relay
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
 from rehost.stacks.model.services import Deploy, Service, ServiceCheck, UpdateConfig
 from rehost.stacks.model.stack import Check, Secret, Stack, Target
@@ -21,14 +22,19 @@ __all__ = [
     "CorsRule",
     "Database",
     "Deploy",
+    "Dkim",
+    "Dmarc",
     "Firewall",
     "HealthCheck",
     "LifecycleRule",
     "Listener",
     "LoadBalancer",
+    "Mail",
+    "MailDomain",
     "Network",
     "Override",
     "Record",
+    "Relay",
     "Role",
     "Rule",
     "Secret",

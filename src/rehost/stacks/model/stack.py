@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from rehost.stacks.model.base import Component, Name, SecretName, complaint
 from rehost.stacks.model.compute import Server, Volume
 from rehost.stacks.model.data import Cache, Database
 from rehost.stacks.model.edge import Certificate, LoadBalancer, StaticAddress
+from rehost.stacks.model.mail import Mail
 from rehost.stacks.model.network import Firewall, Network
 from rehost.stacks.model.services import Service
 from rehost.stacks.model.storage import Bucket
-from rehost.stacks.model.zones import Record
-
-Domain = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$", max_length=253
-    ),
-]
+from rehost.stacks.model.zones import Domain, Record
 
 
 class Target(Component):
@@ -43,21 +37,24 @@ class Target(Component):
 
 
 class Secret(Component):
-    """A secret of the stack: made once (`generate` bytes of randomness) or read from the environment."""
+    """A secret of the stack: made once (`generate` random bytes, or a `key`), or read from the environment."""
 
     generate: int | None = Field(None, ge=8, le=1024, examples=[32])
     """How many random bytes it is made of."""
+    key: Literal["rsa-2048", "rsa-4096"] | None = Field(None, examples=["rsa-2048"])
+    """The private key that is made."""
     from_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["SMTP_PASSWORD"])
     """The environment variable that holds it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Secret:
-        if (self.generate is None) == (self.from_env is None):
-            both = self.generate is not None
-            summary = "a secret can't have both generate and from_env" if both else "a secret has no source"
+        given = [name for name in ("generate", "key", "from_env") if getattr(self, name) is not None]
+        if len(given) != 1:
+            both = len(given) > 1
+            summary = f"a secret can't have both {' and '.join(given[:2])}" if both else "a secret has no source"
             why = "it is either made once, or read from the environment"
             fix = "remove one of the two" if both else "add `generate: 32`, or `from_env:` with a variable's name"
-            raise complaint(summary, why, fix, "from_env" if both else "")
+            raise complaint(summary, why, fix, given[1] if both else "")
         return self
 
 
@@ -131,6 +128,8 @@ class Stack(Component):
     """Buckets by name."""
     dns: dict[Domain, tuple[Record, ...]] = Field(default_factory=dict)
     """Zones by domain name, each a list of records."""
+    mail: Mail | None = None
+    """How the platform sends mail."""
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     """Secrets by name."""
     checks: tuple[Check, ...] = ()

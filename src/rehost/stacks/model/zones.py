@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from rehost.stacks.model.base import Component, as_list, complaint
+
+Domain = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$", max_length=253
+    ),
+]
+"""A domain name in full."""
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
 
