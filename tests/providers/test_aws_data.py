@@ -140,7 +140,7 @@ def test_a_url_holds_everything_and_is_secret() -> None:
         return {"address": "db.internal", "primaryEndpointAddress": "cache.internal"}.get(ref.path, UNKNOWN)
 
     values = {key: resolve(value, answer) for key, value in unit.inputs["environment"].items()}
-    password = "value of databases_main_password"
+    password = "value%20of%20databases_main_password"
     assert isinstance(unit.inputs["environment"]["DATABASE_URL"], Join)
     assert values == {
         "DATABASE_URL": Secret(f"postgresql://plaza:{password}@db.internal:5432/plaza"),
