@@ -139,7 +139,9 @@ class Pair:
 
     def mover(self, **options: Any) -> Mover:
         allowed = options.pop("allowed", Allowed())
-        how = Options(**{"parallel": 3, "unit_bytes": 64 * 1024, "allowed": allowed, **options})
+        how = Options(
+            **{"parallel": 3, "unit_bytes": 64 * 1024, "late_keys": (0, 10**9), "allowed": allowed, **options}
+        )
         return Mover(
             Server(self.source, "source"), Server(self.destination, "destination"), self.folder, how, self.stop,
             note=self.notes.append,

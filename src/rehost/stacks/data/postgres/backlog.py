@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from collections.abc import Iterator
 from typing import IO, Any
 
 _IN_MEMORY = 20_000
@@ -24,17 +25,15 @@ class Backlog:
         self.count += 1
         if len(self._changes) >= _IN_MEMORY:
             if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it was read
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - ends with the backlog
             pickle.dump(self._changes, self._file, pickle.HIGHEST_PROTOCOL)
             self._chunks += 1
             self._changes = []
 
-    def chunks(self) -> Any:
-        """Lists of changes, in order; once."""
+    def chunks(self) -> Iterator[list[Any]]:
+        """Lists of changes, in order; as often as it is asked."""
         if self._file is not None:
             self._file.seek(0)
             for _ in range(self._chunks):
                 yield pickle.load(self._file)
-            self._file.close()
-            self._file = None
         yield self._changes

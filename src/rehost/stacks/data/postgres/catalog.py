@@ -45,6 +45,13 @@ class Table:
     rows: int
     bytes: int
     generated: tuple[str, ...] = ()
+    key_name: str = ""
+    """The name of its primary key."""
+
+    @property
+    def key_entries(self) -> set[tuple[str, str]]:
+        """Its primary key as archives name it."""
+        return {(self.schema, f"{self.name} {self.key_name}")} if self.key_name else set()
 
     @property
     def label(self) -> str:
@@ -95,11 +102,12 @@ SELECT a.attrelid::int8, a.attname, format_type(a.atttypid, a.atttypmod), t.typn
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
 _KEYS = """
-SELECT i.indrelid::int8, i.indisprimary, i.indisreplident, array_agg(a.attname::text ORDER BY k.n)
-FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY k(attnum, n)
+SELECT i.indrelid::int8, i.indisprimary, i.indisreplident, array_agg(a.attname::text ORDER BY k.n), x.relname
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY
+k(attnum, n)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = ANY(%s) AND i.indisvalid AND (i.indisprimary OR i.indisreplident) AND k.n <= i.indnkeyatts
-GROUP BY i.indexrelid, 1, 2, 3"""
+GROUP BY i.indexrelid, x.relname, 1, 2, 3"""
 
 
 def tables_of(link: Connection) -> list[Table]:
@@ -114,8 +122,10 @@ def tables_of(link: Connection) -> list[Table]:
         else:
             columns.setdefault(oid, []).append(Column(name, type_, base, builtin, collation))
     keys: dict[int, dict[str, tuple[str, ...]]] = {}
-    for oid, primary, identity, names in link.execute(_KEYS, (oids,)):
+    key_names: dict[int, str] = {}
+    for oid, primary, identity, names, key_name in link.execute(_KEYS, (oids,)):
         if primary:
+            key_names[oid] = key_name
             keys.setdefault(oid, {})["primary"] = tuple(names)
         if identity:
             keys.setdefault(oid, {})["identity"] = tuple(names)
@@ -127,6 +137,7 @@ def tables_of(link: Connection) -> list[Table]:
             Table(
                 oid, schema, name, tuple(columns.get(oid, ())), key, identity, "primary" in known,
                 persistence == "u", owned, readable, count, size, tuple(generated.get(oid, ())),
+                key_names.get(oid, ""),
             )
         )  # fmt: skip
     return found

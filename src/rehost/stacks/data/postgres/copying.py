@@ -2,6 +2,9 @@
 
 One transaction at the destination holds the rows, the changes that came meanwhile, and the note that the range is
 there. Killed at any moment, it is there as a whole or not at all.
+
+A table that is copied within minutes gets its key once all of its ranges have landed, which is faster than keeping
+an index up to date; its ranges catch up then. Killed before, it is copied again as a whole.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 from rehost.stacks.data.postgres.applier import Applier, changed, put
 from rehost.stacks.data.postgres.backlog import Backlog
 from rehost.stacks.data.postgres.batch import Batch
-from rehost.stacks.data.postgres.catalog import one
+from rehost.stacks.data.postgres.catalog import Table, one
 from rehost.stacks.data.postgres.hashing import checksum
 from rehost.stacks.data.postgres.ledger import Ledger
 from rehost.stacks.data.postgres.lsn import Snapshot, parse_lsn
@@ -76,27 +79,36 @@ class Copier:
 
     def __init__(
         self, source: Server, destination: Server, applier: Applier, ledger: Ledger, report: Report, limit: Limit,
-        check: Callable[[], None], wait: Callable[[float], Any],
+        check: Callable[[], None], wait: Callable[[float], Any], late: set[str], make_key: Callable[[Table], None],
     ) -> None:  # fmt: skip
         self._source, self._destination = source, destination
         self._applier, self._ledger, self._report, self._limit = applier, ledger, report, limit
         self._check, self._wait = check, wait
+        self._late, self._make_key = late, make_key
+        self._settled: set[str] = set()
+        self._settling = threading.Lock()
         self.links = Links(source, destination)
 
     def __call__(self, unit: Unit) -> None:
-        """Bring one range over. Raises RehostError; nothing of it is there then."""
+        """Bring one range over. Raises RehostError; nothing of it is there then, or, where the table's key comes
+        late, what has landed is gone on with."""
         here, there = self.links.get()
         try:
             with self._destination.speaking(f"copy {unit.name}"):
-                self._copy(unit, here, there)
+                if not unit.landed:
+                    self._copy(unit, here, there)
+                if unit.landed:
+                    self._settle(unit, there)
         except BaseException:
-            with self._applier.lock:
-                unit.state, unit.backlog = WAITING, Backlog()
+            if not unit.landed:
+                with self._applier.lock:
+                    unit.state, unit.backlog = WAITING, Backlog()
+                unit.taken.clear()
             self.links.drop()
             raise
 
     def _copy(self, unit: Unit, here: Connection, there: Connection) -> None:
-        snapshot, at = self._opened(unit, here)
+        unit.snapshot, unit.at = self._opened(unit, here)
         there.execute("BEGIN")
         copied = True
         if unit.compare:
@@ -112,7 +124,31 @@ class Copier:
             self._report.count(copied=1, copied_bytes=size)
         with self._source.speaking("end a snapshot"):
             here.execute("COMMIT")
-        self._catch_up(unit, snapshot, at, there)
+        if unit.table.label in self._late:
+            # Without its changes it is no state of the source: a run that finds it so has to copy it again.
+            self._ledger.spoil(there, [unit])
+            there.execute("COMMIT")
+            unit.landed = True
+        else:
+            self._catch_up(unit, there)
+
+    def _settle(self, unit: Unit, there: Connection) -> None:
+        """Make the key of a table whose ranges have all landed, and let them catch up. Whoever lands last does
+        it."""
+        units = self._applier.by_table[unit.table.label]
+        with self._settling:
+            if unit.table.label in self._settled or not all(other.landed for other in units):
+                return
+            self._settled.add(unit.table.label)
+        try:
+            self._make_key(unit.table)
+            for other in units:
+                if other.state == OPENING:
+                    there.execute("BEGIN")
+                    self._catch_up(other, there)
+        except BaseException:
+            self._settled.discard(unit.table.label)
+            raise
 
     def _opened(self, unit: Unit, here: Connection) -> tuple[Snapshot, int]:
         """A snapshot that has all that passed the range by. Changes are kept for it from now on."""
@@ -178,33 +214,39 @@ class Copier:
             kind = driver().errors.lookup(code) if code else driver().OperationalError
             raise server.problem(kind(result.error_message.decode("utf-8", "replace")), "copy")
 
-    def _catch_up(self, unit: Unit, snapshot: Snapshot, at: int, there: Connection) -> None:
+    def _catch_up(self, unit: Unit, there: Connection) -> None:
+        """Apply what came meanwhile, and note that the range is there, in the transaction that is open."""
         applier = self._applier
         batch = Batch(self._destination, there, applier.fetch, applier.touched)
+        for taken in unit.taken:
+            self._apply(unit, taken, batch)
         while True:
             self._check()
             applier.check()
             with applier.lock:
                 last = unit.backlog.count <= _FEW
                 taken, unit.backlog = unit.backlog, Backlog()
+                unit.taken.append(taken)
                 if unit.state != OPENING:
                     raise ProviderError(
                         f"{unit.name}: the stream of changes was interrupted", reason=Reason.UNAVAILABLE
                     )
                 if last:
-                    self._apply(unit, snapshot, taken, batch)
+                    self._apply(unit, taken, batch)
                     upto = applier.position
-                    self._ledger.ready(there, unit, snapshot, at, upto)
+                    assert unit.snapshot is not None
+                    self._ledger.ready(there, unit, unit.snapshot, unit.at, upto)
                     there.execute("COMMIT")
-                    unit.snapshot, unit.at, unit.upto = snapshot, at, upto
-                    unit.state, unit.compare = READY, False
+                    unit.upto, unit.state, unit.compare = upto, READY, False
+                    unit.taken.clear()
                     return
-            self._apply(unit, snapshot, taken, batch)
+            self._apply(unit, taken, batch)
 
-    def _apply(self, unit: Unit, snapshot: Snapshot, taken: Backlog, batch: Batch) -> None:
+    def _apply(self, unit: Unit, taken: Backlog, batch: Batch) -> None:
+        assert unit.snapshot is not None
         for changes in taken.chunks():
             for xid, old, new, old_key, new_key, misfit in changes:
-                if not snapshot.sees(xid):
+                if not unit.snapshot.sees(xid):
                     if misfit:
                         raise changed(misfit)
                     put(batch, unit, old, new, old_key, new_key)

@@ -122,19 +122,32 @@ class Ledger:
             found.append(unit)
         return found
 
-    def touched(self, link: Connection) -> dict[str, list[tuple[str, ...]]]:
-        """Keys that were changed since the last comparison, by table; an empty one stands for the whole table."""
+    def take_touched(self, link: Connection) -> dict[str, list[tuple[str, ...]]]:
+        """Keys that were changed since the last comparison, by table; an empty one stands for the whole table.
+        They
+        are put aside until `touched_are_same`: those that change from now on count for the next comparison."""
+        aside = f"{self.move}/"
+        with link.transaction():
+            link.execute(
+                f"INSERT INTO {SCHEMA}.touched SELECT %s, relation, key FROM {SCHEMA}.touched WHERE move = %s"
+                " ON CONFLICT DO NOTHING",
+                (aside, self.move),
+            )
+            link.execute(f"DELETE FROM {SCHEMA}.touched WHERE move = %s", (self.move,))
         found: dict[str, list[tuple[str, ...]]] = {}
-        for relation, key in link.execute(
-            f"SELECT relation, key FROM {SCHEMA}.touched WHERE move = %s", (self.move,)
-        ):
+        for relation, key in link.execute(f"SELECT relation, key FROM {SCHEMA}.touched WHERE move = %s", (aside,)):
             found.setdefault(relation, []).append(tuple(json.loads(key)) if key else ())
         return found
 
+    def touched_are_same(self, link: Connection, *, all_: bool = False) -> None:
+        """What was put aside is the same on both sides; `all_`: everything is."""
+        moves = [f"{self.move}/", *([self.move] if all_ else [])]
+        link.execute(f"DELETE FROM {SCHEMA}.touched WHERE move = ANY(%s)", (moves,))
+
     def remove(self, link: Connection) -> None:
         """Forget the move; the last one takes the schema with it."""
-        for table in ("units", "touched"):
-            link.execute(f"DELETE FROM {SCHEMA}.{table} WHERE move = %s", (self.move,))
+        self.touched_are_same(link, all_=True)
+        link.execute(f"DELETE FROM {SCHEMA}.units WHERE move = %s", (self.move,))
         link.execute(f"DELETE FROM {SCHEMA}.move WHERE id = %s", (self.move,))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +24,16 @@ from rehost.stacks.data.postgres.roles import carry
 from rehost.stacks.data.postgres.schema import Schema
 from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, driver, quoted
 from rehost.stacks.data.postgres.slots import PREFIX, Guard, drop_slot, lost_slot, make_slot, publish, slot_of
-from rehost.stacks.data.postgres.units import READY, UNIT_BYTES, Unit, cut
+from rehost.stacks.data.postgres.units import READY, UNIT_BYTES, WAITING, Unit, cut
 from rehost.stacks.data.work import Crew, Patience
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import InvalidInput, Refused
 
 WAL_BUDGET = 16 * 1024**3
+LATE_KEYS = (4 * 1024**2, 4 * 1024**3)
+"""Tables of so many bytes get their keys when they are copied: a smaller one is not worth it, a larger one would
+be
+too much to copy again after a kill."""
 _LOCK_TRIES = 20
 """Half seconds that a killed run is given until its server notices."""
 SCHEMA_S = 5.0
@@ -58,6 +62,7 @@ class Options:
     free: Callable[[Connection], int | None] = lambda _: None
     slot_patience_s: float = 600.0
     unit_bytes: int = UNIT_BYTES
+    late_keys: tuple[int, int] = LATE_KEYS
     allowed: Allowed = field(default_factory=Allowed)
 
 
@@ -170,7 +175,8 @@ class Replication:
             applier.wait_for(max((unit.at for unit in self.units), default=0), self._look)
             applier.pause()
             try:
-                self.schema.after(here, there, self.options.parallel)
+                again = objects_of(here) != facts.get("objects")
+                self.schema.after(here, there, self.options.parallel, again=again)
             finally:
                 applier.resume()
             self.ledger.note(there, complete=True, objects=objects_of(here))
@@ -263,7 +269,7 @@ class Replication:
                 made = carry(here, there)
             for name in made.without_password:
                 self.note(f"role {name}: its password can't be read at the source: set one at the destination")
-            self.schema.before(here, there)
+            self.schema.before(here, there, self._late(tables.values()))
         with self.destination.speaking("begin"), there.transaction():
             units = [unit for table in tables.values() for unit in cut(here, table, self.options.unit_bytes)]
             for unit in units:
@@ -314,7 +320,31 @@ class Replication:
         self._guard.start()
         self._applier.start()
 
+    def _late(self, tables: Iterable[Table]) -> list[Table]:
+        """Tables whose keys are worth being made late."""
+        low, high = self.options.late_keys
+        return [
+            table for table in tables
+            if table.primary and table.key_name and table.identity != "i" and low <= table.bytes <= high
+        ]  # fmt: skip
+
+    def _without_keys(self) -> set[str]:
+        """Tables of the destination that wait for their keys. What a killed run has left in them goes."""
+        _, there = self.links
+        if self.ledger.facts(there).get("complete"):
+            return set()
+        with self.destination.speaking("look for keys"):
+            lacking = {table.label for table in tables_of(there) if not table.primary}
+            found = {unit.table.label: unit.table for unit in self.units if unit.table.primary}
+            for label in lacking & found.keys():
+                there.execute(f"TRUNCATE ONLY {found[label].sql}")
+        for unit in self.units:
+            if unit.table.label in lacking & found.keys():
+                unit.state, unit.compare, unit.landed = WAITING, False, False
+        return lacking & found.keys()
+
     def _copy(self) -> None:
+        late = self._without_keys()
         waiting = sorted((unit for unit in self.units if unit.state != READY), key=lambda unit: -unit.table.bytes)
         self.report.objects = len(waiting)
         shares = {label: len(units) for label, units in self.applier.by_table.items()}
@@ -323,7 +353,7 @@ class Replication:
         limit = Limit(self.options.bandwidth)
         copier = Copier(
             self.source, self.destination, self.applier, self.ledger, self.report, limit, self.check,
-            lambda seconds: self.clock.wait(self.stop, seconds),
+            lambda seconds: self.clock.wait(self.stop, seconds), late, self.schema.make_key,
         )  # fmt: skip
         repaired = any(unit.compare for unit in waiting)
         with Crew(self.options.parallel) as crew:

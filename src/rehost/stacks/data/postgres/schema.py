@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehost.stacks.data.postgres.catalog import one
+from rehost.stacks.data.postgres.catalog import Table, one
 from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, quoted
 from rehost.stacks.data.postgres.tools import folder_for, run
 
@@ -95,18 +96,35 @@ class Schema:
         run(self._program("pg_dump", here, there), [*arguments, "-f", str(new)], self._source, self._stop)
         new.replace(self._archive)
 
-    def before(self, here: Connection, there: Connection) -> None:
-        """Make all that tables need to take rows, and their keys: as a whole or not at all."""
+    def before(self, here: Connection, there: Connection, late: Collection[Table]) -> None:
+        """Make all that tables need to take rows, and their keys but those of `late`: as a whole or not at all."""
         self.read(here, there)
         early = set(here.execute(_EARLY).fetchall())
+        for table in late:
+            early -= {(schema, name) for schema, name in early if (schema, name) in table.key_entries}
         program = self._program("pg_restore", here, there)
         lines = self._listed(program, "pre-data")
         lines += [e.line for e in self._entries(program) if (e.schema, e.name) in early]
         self._restore(program, lines, ["--single-transaction"])
 
-    def after(self, here: Connection, there: Connection, parallel: int) -> int:
-        """The rest; answers how many entries. What a stopped run made is left."""
-        self.read(here, there)
+    def make_key(self, table: Table) -> None:
+        """The key of a table that was left out before."""
+        here, there = self._source.connect(), self._destination.connect()
+        try:
+            program = self._program("pg_restore", here, there)
+            entries = [e for e in self._entries(program) if (e.schema, e.name) in table.key_entries]
+            self._restore(
+                program, [entry.line for entry in entries if not entry.exists(there)], [], f"{table.oid}.list"
+            )
+        finally:
+            here.close()
+            there.close()
+
+    def after(self, here: Connection, there: Connection, parallel: int, *, again: bool) -> int:
+        """The rest; answers how many entries. What a stopped run made is left. `again`: the source is looked at
+        anew, for what was added meanwhile."""
+        if again or not self._archive.exists():
+            self.read(here, there)
         program = self._program("pg_restore", here, there)
         rest = [entry for entry in self._entries(program) if not entry.exists(there)]
         indexes = [entry.line for entry in rest if entry.kind in ("INDEX", "CONSTRAINT", "MATERIALIZED VIEW")]
@@ -126,9 +144,9 @@ class Schema:
         lines = [line for line in text.splitlines() if line and not line.startswith(";")]
         return [line for line in lines if not _LEFT.match(line)]
 
-    def _restore(self, program: Path, lines: list[str], how: list[str]) -> None:
+    def _restore(self, program: Path, lines: list[str], how: list[str], name: str = "schema.list") -> None:
         if lines:
-            chosen = self._folder / "schema.list"
+            chosen = self._folder / name
             chosen.write_text("".join(f"{line}\n" for line in lines))
             arguments = ["-L", str(chosen), "--exit-on-error", *how, str(self._archive)]
             run(program, arguments, self._destination, self._stop)

@@ -39,6 +39,10 @@ class Unit:
     upto: int = 0
     """Changes up to this position are in it."""
     backlog: Backlog = field(default_factory=Backlog)
+    taken: list[Backlog] = field(default_factory=list)
+    """What was taken out of the backlog, until it is committed at the destination."""
+    landed: bool = False
+    """Its rows are committed, and wait for the table's key before they catch up."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
