@@ -66,8 +66,35 @@ def test_both_clouds_are_unfriendly_at_once(folder: Path) -> None:
     # Clearing takes away what was set by hand, not the realism.
     CliRunner().invoke(command, ["fault", "--dir", str(folder), "--clear"])
     assert "of --realism latency" in CliRunner().invoke(command, ["fault", "--dir", str(folder), "--list"]).output
+    calm = CliRunner().invoke(command, ["fault", "--dir", str(folder), "--clear", "--group", "latency"])
+    assert "objects: 1 rules dropped" in calm.output
+    listed = CliRunner().invoke(command, ["fault", "--dir", str(folder), "--list"]).output
+    assert "of --realism latency" not in listed and "of --realism eventual" in listed
     status = CliRunner().invoke(command, ["status", "--dir", str(folder)])
     assert "realism: eventual, capacity, latency, quotas" in status.output
+
+
+def test_nothing_takes_time_when_all_is_instant(folder: Path) -> None:
+    run = CliRunner().invoke(command, ["up", "--dir", str(folder), "--realism", "instant"])
+    assert run.exit_code == 0, run.output
+    env = control.connection(folder)
+    ec2 = aws_client(env, "ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.small")
+    server = ec2.describe_instances()["Reservations"][0]["Instances"][0]
+    assert server["State"]["Name"] == "running"
+    volume = ec2.create_volume(Size=1, AvailabilityZone="eu-central-1a")["VolumeId"]
+    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+    headers = {"Authorization": f"Bearer {env['HCLOUD_TOKEN']}"}
+    body = {"name": "s", "server_type": "cx23", "image": "debian-12", "location": "fsn1"}
+    requests.post(env["HCLOUD_ENDPOINT"] + "/servers", json=body, headers=headers, timeout=10)
+    servers = requests.get(env["HCLOUD_ENDPOINT"] + "/servers", headers=headers, timeout=10).json()["servers"]
+    assert servers[0]["status"] == "running"
+
+
+def test_instant_stands_alone(folder: Path) -> None:
+    run = CliRunner().invoke(command, ["up", "--dir", str(folder), "--realism", "instant,quotas"])
+    assert (run.exit_code, "instant stands alone" in run.output) == (2, True)
 
 
 def test_an_unknown_level_is_refused(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from control_tools import until
 from rehost.providers.sandbox.aws_api.app import AwsApi
 from rehost.providers.sandbox.faults import Faults
-from served import KEY, SECRET, Served, refused
+from served import KEY, SECRET, Hand, Served, refused
 
 
 class Net:
@@ -216,11 +216,15 @@ def test_volumes_fit_are_attached_once_and_grow_in_stages(net: Net) -> None:
     ec2.delete_volume(VolumeId=here)
 
 
-def test_an_attachment_waits_for_its_server(net: Net) -> None:
-    volume, server = net.volume(), net.launch()[0]["InstanceId"]
-    call = {"VolumeId": volume, "InstanceId": server, "Device": "/dev/sdf"}
+def test_an_attachment_waits_for_its_server(serve: Any, aws: Served) -> None:
+    hand = Hand()
+    app = AwsApi({KEY: SECRET}, clock=hand)
+    net = Net(serve(Faults(app, app.dialect)))
+    volume = net.ec2.create_volume(Size=1, AvailabilityZone="eu-central-1a")["VolumeId"]
+    hand.now += 1
+    call = {"VolumeId": volume, "InstanceId": net.launch()[0]["InstanceId"], "Device": "/dev/sdf"}
     assert refused(net.ec2.attach_volume, **call)[0] == "IncorrectState"
-    until(lambda: net.state(server) == "running")
+    hand.now += 1
     net.ec2.attach_volume(**call)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -39,17 +40,19 @@ def _chosen(folder: Path | None) -> Path:
 @command.command(
     help="Start the stand-ins in the background.\n\n"
     "--realism takes any of eventual (reads lag behind writes), quotas (limits of a new account), capacity (the "
-    "first server finds none) and latency, joined by commas."
+    "first server finds none) and latency, joined by commas; or instant: states and actions take no time."
 )
 @_folder
 @click.option("--keep", is_flag=True, help="Keep what they know over the end, and go on from there.")
 @click.option("--realism", default="", metavar="LIST", help="Be as unfriendly as the clouds.")
 def up(folder: Path | None, keep: bool, realism: str) -> None:
     from rehost.providers.sandbox import control
-    from rehost.providers.sandbox.realism import LEVELS
+    from rehost.providers.sandbox.realism import INSTANT, LEVELS
 
     levels = list(dict.fromkeys(word.strip() for word in realism.split(",") if word.strip()))
-    strange = [word for word in levels if word not in LEVELS]
+    strange = [word for word in levels if word not in LEVELS] if levels != [INSTANT] else []
+    if strange == [INSTANT]:
+        raise click.BadParameter(f"{INSTANT} stands alone", param_hint="--realism")
     if strange:
         raise click.BadParameter(f"{strange[0]!r} is none of {', '.join(LEVELS)}", param_hint="--realism")
     where = _chosen(folder)
@@ -149,6 +152,7 @@ def env(folder: Path | None, format_: str) -> None:
 @click.option("--seed", type=int, help="For --share: another seed, other calls.")
 @click.option("--list", "list_", is_flag=True, help="Show the rules in force.")
 @click.option("--clear", is_flag=True, help="Drop the rules that were set here.")
+@click.option("--group", help="With --clear: the rules that --realism made for a level instead (latency).")
 def fault(
     folder: Path | None,
     format_: str,
@@ -158,17 +162,22 @@ def fault(
     status_: int | None,
     list_: bool,
     clear: bool,
+    group: str | None,
     **given: Any,
 ) -> None:
     from rehost.providers.sandbox.control import PROVIDERS, ask
 
     where = _chosen(folder)
     chosen = [provider] if provider else list(PROVIDERS)
+    if group and not clear:
+        raise click.UsageError("--group goes with --clear")
     if list_ or clear:
         if (list_ and clear) or call_ or do:
             raise click.UsageError("--list and --clear stand alone, with --provider at most")
-        # What --realism made stays: those rules are of a group.
-        method, path = ("DELETE", "/_sandbox/faults?group=") if clear else ("GET", "/_sandbox/faults")
+        # What --realism made is of a group, and stays unless that is named.
+        method, path = (
+            ("DELETE", f"/_sandbox/faults?group={quote(group or '')}") if clear else ("GET", "/_sandbox/faults")
+        )
         found = {name: ask(where, name, method, path) for name in chosen}
     else:
         if not (provider and call_ and do):

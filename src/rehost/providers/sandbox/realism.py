@@ -10,6 +10,8 @@ from collections.abc import Collection
 from typing import Any
 
 LEVELS = ("eventual", "quotas", "capacity", "latency")
+INSTANT = "instant"
+"""The opposite: states and actions are over at once. Stands alone."""
 
 STALE_SECONDS = 0.8
 _LATENCY = {
@@ -53,10 +55,12 @@ def rules(kind: str, levels: Collection[str]) -> list[dict[str, Any]]:
 def switches(kind: str, levels: Collection[str]) -> dict[str, Any]:
     """The stand-in's own switches."""
     if kind == "aws":
-        return {"quotas": "quotas" in levels}
+        return {"quotas": "quotas" in levels, "instant": INSTANT in levels}
     if kind != "hcloud":
         return {}
     found: dict[str, Any] = {}
+    if INSTANT in levels:
+        found["action_seconds"] = 0.0
     if "eventual" in levels:
         found["stale_seconds"] = STALE_SECONDS / 2
     if "quotas" in levels:

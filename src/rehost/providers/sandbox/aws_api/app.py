@@ -51,11 +51,12 @@ class AwsApi:
         *,
         flavour: str = "aws",
         quotas: bool = False,
+        instant: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.dialect = AwsDialect()
         self._moto = moto_app()
-        self._strict = Strict(self._moto, self.dialect, Settings(flavour, quotas, clock))
+        self._strict = Strict(self._moto, self.dialect, Settings(flavour, quotas, instant, clock))
         self._keys = dict(keys)
         self._signatures = Signatures(self._secret)
 

@@ -131,7 +131,7 @@ def _delete_balancer(request: Request) -> None:
     kept[:] = [row for row in kept if row[0] > request.now]
     for subnet in balancer.subnets:
         groups = list(balancer.security_groups or ())
-        kept.append((request.now + LINGER_SECONDS, subnet.id, balancer.vpc_id, groups))
+        kept.append((request.due(LINGER_SECONDS), subnet.id, balancer.vpc_id, groups))
 
 
 @before("elbv2:CreateListener", "elbv2:ModifyListener", "elbv2:AddListenerCertificates")

@@ -60,7 +60,7 @@ def _due(request: Request, rows: Any) -> list[str]:
 
 
 def _under_way(request: Request, row: Any, now: str, then: str) -> None:
-    row.status, row.rehost_due = now, (request.now + STATE_SECONDS, then)
+    row.status, row.rehost_due = now, (request.due(STATE_SECONDS), then)
 
 
 def holds(request: Request) -> Iterator[tuple[str, str, set[str]]]:

@@ -95,7 +95,7 @@ def _made(request: Request, answer: Answer) -> None:
     found = re.search(r"<natGatewayId>(nat-\w+)</natGatewayId>", answer.body.decode())
     if found:
         gateway = request.backend().nat_gateways[found[1]]
-        gateway.state, gateway.rehost_due = "pending", (request.now + STATE_SECONDS, "available")
+        gateway.state, gateway.rehost_due = "pending", (request.due(STATE_SECONDS), "available")
         answer.body = answer.body.replace(b"<state>available</state>", b"<state>pending</state>")
 
 
@@ -110,7 +110,7 @@ def _delete_nat(request: Request) -> None:
 def _deleted_nat(request: Request, answer: Answer) -> None:
     del answer
     gateway = request.backend().nat_gateways[request.get("NatGatewayId")]
-    gateway.state, gateway.rehost_due = "deleting", (request.now + STATE_SECONDS, "deleted")
+    gateway.state, gateway.rehost_due = "deleting", (request.due(STATE_SECONDS), "deleted")
 
 
 @before("ec2:DeleteNetworkInterface")

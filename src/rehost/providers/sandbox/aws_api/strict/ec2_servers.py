@@ -38,7 +38,7 @@ def _moves(request: Request, ids: list[str], now: str, then: str) -> None:
     for id_ in ids:
         instance = ec2.get_instance(id_)
         _set(instance, now)
-        instance.rehost_due = (request.now + STATE_SECONDS, then)
+        instance.rehost_due = (request.due(STATE_SECONDS), then)
 
 
 @before(*(f"ec2:{name}" for name in _IDEMPOTENT))

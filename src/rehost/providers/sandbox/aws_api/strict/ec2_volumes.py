@@ -66,7 +66,7 @@ def _create(request: Request) -> None:
 def _created(request: Request, answer: Answer) -> None:
     found = re.search(r"<volumeId>(vol-[0-9a-f]+)</volumeId>", answer.body.decode())
     if found:
-        request.backend().volumes[found[1]].rehost_due = (request.now + STATE_SECONDS, "creating")
+        request.backend().volumes[found[1]].rehost_due = (request.due(STATE_SECONDS), "creating")
 
 
 @before("ec2:AttachVolume")
@@ -120,7 +120,7 @@ def _detach(request: Request) -> None:
 def _detached(request: Request, answer: Answer) -> None:
     volume = _volume(request)
     if volume is not None:
-        volume.rehost_due = (request.now + STATE_SECONDS, "in-use")
+        volume.rehost_due = (request.due(STATE_SECONDS), "in-use")
 
 
 @before("ec2:ModifyVolume")
@@ -133,4 +133,4 @@ def _modify(request: Request) -> None:
     size = request.get("Size")
     if size and int(size) < volume.size:
         raise Refusal("InvalidParameterValue", "New size cannot be smaller than existing size")
-    volume.rehost_staged = True
+    volume.rehost_staged = not request.settings.instant
