@@ -29,6 +29,7 @@ SUMMARIES = {
     "schema": "Print the JSON Schema of stack files, for completion and checks in editors.",
     "state": "Look at what a deployment owns, and repair it by hand.",
     "status": "Show what is deployed where, and what has changed since.",
+    "target": "Look at a target before anything is built there.",
     "validate": "Report everything that is wrong with a stack file.",
 }
 

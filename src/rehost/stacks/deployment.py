@@ -26,7 +26,7 @@ from rehost.stacks.engine.recover import (
     settle,
 )
 from rehost.stacks.errors import InvalidInput, Refused
-from rehost.stacks.graph import UNKNOWN, Graph, Secret, Value, is_secret, is_unknown, reveal
+from rehost.stacks.graph import UNKNOWN, Graph, Resource, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.holding import holding
 from rehost.stacks.legalize import Legal, legalize
@@ -225,6 +225,13 @@ class Deployment:
         live = self._refresh(state)
         wishes = replace(wishes, destroy=True)
         return self._destruction(state, live, wishes, self._kept(state, wishes) if keep_data else frozenset())
+
+    def wanted(self, state: State, *, live: bool) -> tuple[Resource, ...]:
+        """All resources that the stack asks for here, with the choices that a deploy would make; without `live`
+        the provider is not asked. Raises Refused where there is no room for a choice."""
+        ask = self.look.offers if live else None
+        resolution = resolve_facts(self.adapter, self.legal.stack, self.target, state.facts, ask=ask)
+        return tuple(self._lower(state, resolution, self._secrets(state, draw=False)).resources.values())
 
     # -- parts ---------------------------------------------------------------------------------------------
 

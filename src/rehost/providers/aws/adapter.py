@@ -30,6 +30,8 @@ from rehost.stacks.ports import Candidate, Need
 
 if TYPE_CHECKING:
     from rehost.providers.aws.connection import AwsConnection
+    from rehost.providers.aws.probe import AwsProber
+    from rehost.stacks.readiness import Hands, Wanted
 
 _MIB = 1024**2
 
@@ -180,6 +182,13 @@ class AwsAdapter(BaseAdapter):
     def lift(self, job: LiftJob) -> Draft:
         """The components that resources are."""
         return lift(job)
+
+    def prober(self, wanted: Wanted, environment: Mapping[str, str], hands: Hands) -> AwsProber:
+        """Checks of the account."""
+        from rehost.providers.aws.probe import AwsProber
+
+        connection = self.connect(wanted.target, environment)
+        return AwsProber(wanted, connection.clients, self.sheet(wanted.target.region), connection.image, hands)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> AwsConnection:
         """A connection with the credentials of AWS's own tools."""

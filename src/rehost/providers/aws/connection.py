@@ -204,6 +204,16 @@ class AwsConnection(KindDispatch):
         found.sort(key=lambda row: (row.get("CreationDate", ""), row["Name"]), reverse=True)
         return [Candidate(row["ImageId"], f"{row['ImageId']}: {row['Name']}") for row in found]
 
+    @property
+    def clients(self) -> Clients:
+        """The clients by service."""
+        return self._clients
+
+    def image(self, need: Need) -> str | None:
+        """The newest image that meets a need."""
+        found = self.offers(need)
+        return str(found[0].value) if found else None
+
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
         return S3Objects(Wire.of(self._clients["s3"], self._credentials), str(bucket["bucket"]))

@@ -27,6 +27,8 @@ from rehost.stacks.ports import Candidate, Change, Need
 
 if TYPE_CHECKING:
     from rehost.providers.hetzner.connection import HetznerConnection
+    from rehost.providers.hetzner.probe import HetznerProber
+    from rehost.stacks.readiness import Hands, Wanted
 
 _ARCHITECTURES = {"x86_64": "x86", "arm64": "arm"}
 
@@ -169,6 +171,13 @@ class HetznerAdapter(BaseAdapter):
     def lift(self, job: LiftJob) -> Draft:
         """The components that resources are."""
         return lift(job)
+
+    def prober(self, wanted: Wanted, environment: Mapping[str, str], hands: Hands) -> HetznerProber:
+        """Checks of the project."""
+        from rehost.providers.hetzner.probe import HetznerProber
+
+        connection = self.connect(wanted.target, environment)
+        return HetznerProber(wanted, connection.api, connection.s3, self.sheet(wanted.target.region), hands)
 
     def connect(self, target: Target, environment: Mapping[str, str]) -> HetznerConnection:
         """A connection with HCLOUD_TOKEN and, for buckets, the keys of the object storage."""

@@ -150,6 +150,15 @@ class HetznerConnection(KindDispatch):
         found = self._api.all("placement_groups", label_selector=selector)
         return Identity(self._name, "", bool(found))
 
+    @property
+    def api(self) -> Api:
+        """The project."""
+        return self._api
+
+    def s3(self) -> Any:
+        """The client of the object storage. Raises OperatorNeeded where its keys are missing."""
+        return self._objects["s3"]
+
     @cached_property
     def _servers(self) -> list[Offer]:
         origin = Origin("Hetzner Cloud API", figures.day())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from rehost.providers.sandbox.aws_api import pricing
 from rehost.providers.sandbox.aws_api.dialect import AwsDialect
 from rehost.providers.sandbox.aws_api.operations import service_of
 from rehost.providers.sandbox.aws_api.signature import Signatures, is_signed
@@ -32,6 +33,8 @@ def moto_app() -> App:
         """moto looks through its folders for the service of every request, a third of the time of a small one:
         once is enough for services that the signature names."""
         service = service_of(environ)
+        if service == "pricing":
+            return pricing.app(environ, start_response)
         if environ.get("PATH_INFO", "").startswith(("/moto-api", "/v20180820/")) or service not in _PLAIN:
             answer: Iterable[bytes] = dispatcher(environ, start_response)
             return answer

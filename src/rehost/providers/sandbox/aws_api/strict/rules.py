@@ -149,7 +149,16 @@ def settle(service: str) -> Callable[[Before], Before]:
 
 _MODULES = {
     "acm": ("balancers",),
-    "ec2": ("ec2_gateways", "ec2_network", "ec2_servers", "ec2_tags", "ec2_values", "ec2_volumes", "quotas"),
+    "ec2": (
+        "ec2_dry",
+        "ec2_gateways",
+        "ec2_network",
+        "ec2_servers",
+        "ec2_tags",
+        "ec2_values",
+        "ec2_volumes",
+        "quotas",
+    ),
     "elasticache": ("databases",),
     "elbv2": ("balancers", "quotas"),
     "iam": ("identities",),
