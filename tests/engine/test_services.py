@@ -15,9 +15,10 @@ from rehost.stacks.hosts.memory import MemoryHost
 from rehost.stacks.hosts.port import Active
 from rehost.stacks.legalize import legalize
 from rehost.stacks.load import load
-from rehost.stacks.model import Stack
+from rehost.stacks.model import Service, Stack
 from rehost.stacks.plan import Action, Plan, Wishes
 from rehost.stacks.portability import Fit, compare
+from rehost.stacks.services import unit_inputs
 from rehost.stacks.state import Passphrase, file_store
 
 UNIT = "rehost:host/unit:Unit"
@@ -46,6 +47,19 @@ PLAZA: dict[str, Any] = {
     "dns": {"plaza.example": []},
     "secrets": {"token": {"generate": 16}},
 }
+
+
+def test_composes_newer_words_mean_the_same() -> None:
+    older = Service.model_validate(
+        {"image": "a", "cpus": 0.5, "mem_limit": "1GiB", "pids_limit": 9, "depends_on": ["db"]}
+    )
+    limits = {"cpus": "0.5", "memory": "1GiB", "pids": 9}
+    needs = {"db": {"condition": "service_healthy"}}
+    newer = Service.model_validate(
+        {"image": "a", "deploy": {"resources": {"limits": limits}}, "depends_on": needs}
+    )
+    assert unit_inputs("web", newer) == unit_inputs("web", older)
+    assert newer.depends_on == older.depends_on == ("db",)
 
 
 class World:

@@ -20,6 +20,8 @@ FORM = {"unknown-key", "missing-key", "value", "name", "number", "rule-direction
 
 BEYOND = {
     ("cidrs", "network.cidr"),
+    ("compose", "services.blind.healthcheck.test"),
+    ("compose", "services.twice.mem_limit"),
     ("data", "databases.open.parameters.work-mem"),
     ("edge", "certificates.own"),
     ("edge", "load_balancers.plain.listen.0.certificate"),

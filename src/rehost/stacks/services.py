@@ -65,7 +65,10 @@ def unit_inputs(name: str, service: Service, plain: Callable[[str], str] = str) 
             "startPeriod": check.start_period,
         }
         health = {key: value for key, value in health.items() if value is not None}
-    limits = asdict(Limits(service.mem_limit, service.cpus, service.pids_limit))
+    newer = service.deploy.resources.limits
+    limits = asdict(
+        Limits(service.mem_limit or newer.memory, service.cpus or newer.cpus, service.pids_limit or newer.pids)
+    )
     asked = service.restart or ("no" if service.schedule else "always")
     inputs: dict[str, Value] = {
         "name": name,

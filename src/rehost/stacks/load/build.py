@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Span, did_you_mean
 from rehost.stacks.load import shape
+from rehost.stacks.load.composekeys import instead
 from rehost.stacks.load.loaded import Loaded
 from rehost.stacks.load.messages import about, described
 from rehost.stacks.load.sources import read_sources
@@ -201,7 +202,7 @@ def _unknown_key(path: PathKey, loaded: Loaded, fix: str = "") -> Diagnostic:
         "unknown-key",
         f"the key {str(path[-1])!r} is not known here",
         f"{where} has no such property",
-        fix or did_you_mean(str(path[-1]), shape.keys_at(path[:-1])),
+        fix or instead(path) or did_you_mean(str(path[-1]), shape.keys_at(path[:-1])),
         path,
         loaded.span(path, key=True),
     )

@@ -20,7 +20,7 @@ from rehost.stacks.model import Check, Dkim, Record, Rule, Secret, Service, Serv
 from rehost.stacks.model.base import Bytes, Override, as_list
 from rehost.stacks.model.data import Version
 from rehost.stacks.model.network import Cidr, Port
-from rehost.stacks.model.services import Command, Environment, PortMapping, Seconds
+from rehost.stacks.model.services import Command, DependsOn, Environment, PortMapping, Seconds
 from rehost.stacks.model.zones import KINDS
 
 Schema = dict[str, Any]
@@ -66,6 +66,20 @@ _MAPPING = {
         {"type": "string", "pattern": r"^(\d{1,5}:)?\d{1,5}(/tcp)?$"},
     ]
 }
+_DEPENDS = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": ["array", "null"], "items": {"type": "string"}},
+        {
+            "type": "object",
+            "additionalProperties": {
+                "type": ["object", "null"],
+                "properties": {"condition": {"enum": ["service_started", "service_healthy"]}},
+                "additionalProperties": False,
+            },
+        },
+    ]
+}
 _VERSION = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,3}){0,2}$"}]}
 _ONE_OF: Mapping[Any, list[str]] = {
     Record: ["to", *KINDS],
@@ -80,6 +94,7 @@ _LEAVES: list[tuple[Any, Schema]] = [
     (Port, _PORT),
     (Cidr, _CIDR),
     (Command, _COMMAND),
+    (DependsOn, _DEPENDS),
     (Environment, _ENVIRONMENT_MAP),
     (PortMapping, _MAPPING),
     (Seconds, _SECONDS),

@@ -83,6 +83,12 @@ class ServiceCheck(Component):
     @field_validator("test", mode="before")
     @classmethod
     def _compose_forms(cls, value: object) -> object:
+        if value in ("NONE", ["NONE"]):
+            why, fix = (
+                "NONE is Compose's word for no health check",
+                "remove `healthcheck:`: none is made by itself",
+            )
+            raise complaint("a health check checks nothing", why, fix)
         if isinstance(value, list) and value[:1] == ["CMD"]:
             return value[1:]
         if isinstance(value, list) and value[:1] == ["CMD-SHELL"]:
@@ -108,11 +114,54 @@ class UpdateConfig(Component):
     """Which of both is done first: the start of the new version, or the stop of the old one."""
 
 
+class ResourceLimits(Component):
+    """What a service may use at most, in Compose's newer words."""
+
+    cpus: float | None = Field(None, gt=0, le=1024, examples=[0.5])
+    """CPUs."""
+    memory: Bytes | None = Field(None, examples=["512MiB"])
+    """Memory, such as 512MiB."""
+    pids: int | None = Field(None, ge=1, examples=[200])
+    """Processes."""
+
+
+class Resources(Component):
+    """Compose's `resources`, as far as rehost takes it."""
+
+    limits: ResourceLimits = ResourceLimits()
+    """What a service may use at most."""
+
+
 class Deploy(Component):
     """Compose's `deploy`, as far as rehost takes it."""
 
+    resources: Resources = Resources()
+    """What a service may use."""
+
     update_config: UpdateConfig = UpdateConfig()
     """How a new version comes in."""
+
+
+_CONDITIONS = ("service_started", "service_healthy")
+
+
+def _needed(value: object) -> object:
+    """Names of services; Compose's mapping of them says what rehost does by itself."""
+    if not isinstance(value, dict):
+        return as_list(value)
+    for name, about in value.items():
+        asked = about or {}
+        condition = asked.get("condition", _CONDITIONS[0]) if isinstance(asked, dict) else asked
+        more = isinstance(asked, dict) and asked.keys() - {"condition"}
+        if condition not in _CONDITIONS or more:
+            said = ", ".join(map(str, sorted(more))) if more else f"the condition {condition!s:.40}"
+            why = "a service is started after those that it needs, which are healthy then where they have a check"
+            raise complaint(f"{said} of {name} can't be had", why, f"write depends_on: [{name}]")
+    return list(value)
+
+
+DependsOn = Annotated[tuple[str, ...], BeforeValidator(_needed)]
+"""Names of services: a list, or a mapping with a `condition` of each."""
 
 
 def _variable(name: str) -> str:
@@ -166,7 +215,7 @@ class Service(Component):
     """Folders that outlive versions: `name:/path`, kept on the server, or `/path/on/server:/path`."""
     healthcheck: ServiceCheck | None = None
     """How it is told that it works."""
-    depends_on: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field((), examples=[["queue"]])
+    depends_on: DependsOn = Field((), examples=[["queue"]])
     """Services that are started before."""
     deploy: Deploy = Deploy()
     """How a new version comes in."""
@@ -209,6 +258,16 @@ class Service(Component):
         if self.image is not None and self.source is not None:
             why = "what runs comes from one of them"
             raise complaint("a service has an image and a source", why, "remove one of the two", "source")
+        newer = self.deploy.resources.limits
+        pairs = {
+            "mem_limit": (self.mem_limit, newer.memory),
+            "cpus": (self.cpus, newer.cpus),
+            "pids_limit": (self.pids_limit, newer.pids),
+        }
+        for old, sides in pairs.items():
+            if None not in sides:
+                why = "which of them is meant nobody can tell"
+                raise complaint(f"{old} and deploy.resources.limits both say it", why, f"remove {old}", old)
         if self.schedule is not None and self.ports:
             why = "it runs now and then, and nobody would answer in between"
             raise complaint("a service on a schedule has ports", why, "remove ports or schedule", "ports")
