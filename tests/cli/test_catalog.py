@@ -6,6 +6,7 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +14,10 @@ from click.testing import CliRunner
 from plaza import PROVIDERS, Sandbox, sandbox
 
 from rehost.cli.main import cli
+from rehost.providers import registry
+from rehost.stacks.engine.clock import Clock, StepCall
+from rehost.stacks.errors import ProviderError
+from rehost.stacks.model import Target
 
 STACK = """\
 stack: plaza
@@ -148,6 +153,34 @@ def test_the_next_type_is_named_and_never_taken_silently(clouds: Sandbox, place:
     code, told, errors = run_in(clouds, place, "plan", "--on", "hetzner", "--sandbox")
     assert code == 0 and not told["changes"], errors  # what was chosen by hand stays
     assert clouds.run("destroy", "--on", "hetzner", "--sandbox", "--yes", cwd=place).returncode == 0
+
+
+def test_a_server_that_finds_no_room_says_what_else_would_do(clouds: Sandbox, place: Path) -> None:
+    adapter = registry.adapter("hetzner")
+    connection = adapter.connect(Target(name="hetzner", provider="hetzner", region="fsn1"), clouds.variables)
+    behave(clouds, {"capacity": [{"server_type": "cx33", "location": "fsn1", "times": 1}]})
+    inputs = {"serverType": "cx33", "image": "debian-12", "location": "fsn1", "name": "x", "labels": {}}
+    with pytest.raises(ProviderError) as told:
+        connection.create(StepCall("", Clock(), Event(), 1e12, 0.1, "x"), "hcloud:index/server:Server", inputs)
+    connection.close()
+    assert "--choose" in told.value.fix and "cx43" in told.value.fix
+
+
+def test_buckets_can_be_measured_where_they_are(clouds: Sandbox, place: Path) -> None:
+    (place / "stack.yaml").write_text(STACK + "buckets: {media: {}}\n")
+    asked = ("diff", "--from", "aws", "--to", "hetzner", "--measure", "--sandbox")
+    assert run_in(clouds, place, *asked)[1]["data"]["bytes"] is None  # nothing is deployed
+    assert run_in(clouds, place, "deploy", "--on", "aws", "--sandbox", "--yes", "--only", "buckets.media")[0] == 0
+    s3 = clouds.client("s3")
+    (name,) = [row["Name"] for row in s3.list_buckets()["Buckets"]]
+    for number in range(3):
+        s3.put_object(Bucket=name, Key=f"folder/{number}", Body=b"x" * 1000)
+    code, told, errors = run_in(clouds, place, *asked)
+    assert code == 0 and told["data"]["sizes"] == {"buckets.media": 3000}, errors
+    by_hand = run_in(clouds, place, *asked, "--size", "buckets.media=1GB")[1]
+    assert by_hand["data"]["bytes"] == 10**9
+    gone = clouds.run("destroy", "--on", "aws", "--sandbox", "--yes", "--delete-data", "buckets.media", cwd=place)
+    assert gone.returncode == 0, gone.stderr
 
 
 @pytest.mark.parametrize("bad", ["servers.app.type=cax11", "servers.ap.type=cx33", "cx33"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import click
 
 from rehost import __version__
 from rehost.cli.exits import Exit
-from rehost.cli.options import informed, stack_options, valid_stack
+from rehost.cli.options import deployment_of, environment_of, informed, stack_options, store_options, valid_stack
 
 _FAIL = {"lost": 3, "operator": 2, "substituted": 1}
 
@@ -42,6 +41,8 @@ def _sizes(context: click.Context, parameter: click.Parameter, given: tuple[str,
 @click.option(
     "--bandwidth", type=click.FloatRange(min=0, min_open=True), metavar="MBIT/S", help="Of the way there."
 )
+@click.option("--measure", is_flag=True, help="Measure the deployed buckets where it runs now; needs credentials.")
+@store_options
 @click.option("--fail-on", type=click.Choice(list(_FAIL)), help="Leave with 1 if anything fits as badly as this.")
 @click.option(
     "--format",
@@ -57,6 +58,9 @@ def command(
     target: str,
     sizes: dict[str, int],
     bandwidth: float | None,
+    measure: bool,
+    state: str | None,
+    sandbox: bool,
     fail_on: str | None,
     format_: str,
 ) -> None:
@@ -76,11 +80,20 @@ def command(
     for address in sizes:
         if address not in known:
             raise InvalidInput(f"--size: there is no component {address!r}", fix=did_you_mean(address, known))
+    if measure:
+        from rehost.stacks.measuring import measured
+
+        deployment = deployment_of(stack, source, state, Path(loaded.file).parent, None, sandbox)
+        try:
+            sizes = {**measured(deployment), **sizes}
+        finally:
+            deployment.close()
     here, there = stack.targets[source], stack.targets[target]
+    environment = environment_of(sandbox)
     found = compare(
         stack,
-        (informed(adapter(here.provider), os.environ), here),
-        (informed(adapter(there.provider), os.environ), there),
+        (informed(adapter(here.provider), environment), here),
+        (informed(adapter(there.provider), environment), there),
         sizes=sizes,
         bandwidth=bandwidth * 1e6 / 8 if bandwidth else None,
     )

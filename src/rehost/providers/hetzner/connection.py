@@ -28,10 +28,10 @@ from rehost.providers.hetzner.live import servers_of
 from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
 from rehost.stacks.catalog import Offer, Origin
-from rehost.stacks.errors import InvalidInput, OperatorNeeded
+from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError
 from rehost.stacks.graph import Value
 from rehost.stacks.model import Target
-from rehost.stacks.ports import Candidate, Identity, Need
+from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
 from rehost.stacks.sql import role
 
 CLOUD: Mapping[str, Any] = {
@@ -170,6 +170,35 @@ class HetznerConnection(KindDispatch):
             return None
         fitting = [offer for offer in self._servers if figures.fits(offer, need.requirement)]
         return [figures.candidate(offer, "EUR") for offer in figures.cheapest_first(fitting)]
+
+    def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
+        """Make the resource. Where there is no room for a server's type, the next one is named."""
+        try:
+            return super().create(call, token, inputs)
+        except ProviderError as error:
+            if token == t.SERVER and error.code in ("resource_unavailable", "placement_error") and not error.fix:
+                error.fix = self._instead(str(inputs.get("serverType")))
+            raise
+
+    def _instead(self, type_: str) -> str:
+        """What to do without room for a type: the cheapest one that is as large and that there is room for."""
+        known = next((offer for offer in self._servers if offer.name == type_), None)
+        if known is None:
+            return ""
+        asked = {"cpu": known.cpu, "architecture": known.architecture}
+        larger = [
+            offer
+            for offer in figures.cheapest_first(self._servers)
+            if offer.name != type_
+            and offer.available is not False
+            and figures.fits(offer, asked)
+            and (offer.memory or 0) >= (known.memory or 0)
+            and (offer.disk or 0) >= (known.disk or 0)
+        ]
+        if not larger:
+            return "wait, or choose another region: nothing else there is as large"
+        told = figures.candidate(larger[0], "EUR").summary
+        return f"wait, or take the next type by name: --choose servers.GROUP.type={larger[0].name} ({told})"
 
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
