@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rehost.stacks.data.postgres.backlog import Backlog
 from rehost.stacks.data.postgres.batch import Batch
 from rehost.stacks.data.postgres.catalog import Column, Table, tables_of
+from rehost.stacks.data.postgres.copying import Limit
 from rehost.stacks.data.postgres.lsn import NOTHING_SEEN, Snapshot, lsn_text, parse_lsn
 from rehost.stacks.data.postgres.session import Server
 from rehost.stacks.data.postgres.stream import UNCHANGED, Begin, Change, Row, decoded
@@ -138,3 +139,14 @@ def test_rows_without_a_key_are_changed_one_by_one(pair: Pair) -> None:
         assert rows == [("x", "{}"), ("x", "{}"), ("z", None)]
     finally:
         link.close()
+
+
+def test_a_limit_of_bytes_holds_over_all_threads() -> None:
+    waits: list[float] = []
+    limit = Limit(1000)
+    for _ in range(10):
+        limit(500, waits.append)
+    # Nobody really waits here, so that each wait ends when all before it are paid for.
+    assert max(waits) == pytest.approx(5.0, abs=0.5)
+    Limit(0)(10**9, waits.append)
+    assert len(waits) == 10

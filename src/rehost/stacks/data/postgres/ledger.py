@@ -93,6 +93,8 @@ class Ledger:
 
     def spoil(self, link: Connection, units: list[Unit]) -> None:
         """Ranges have to be compared and copied anew."""
+        if units:
+            self._uncompared(link)
         for unit in units:
             link.execute(
                 f"UPDATE {SCHEMA}.units SET snapshot = '', spoiled = true"
@@ -101,8 +103,17 @@ class Ledger:
                 (self.move, unit.table.label, *_texts(unit)),
             )
 
+    def _uncompared(self, link: Connection) -> None:
+        """The sides have to be compared as a whole again."""
+        link.execute(
+            f"UPDATE {SCHEMA}.move SET facts = facts || '{{\"compared\": false}}'"
+            " WHERE id = %s AND facts->>'compared' = 'true'",
+            (self.move,),
+        )
+
     def forget_copies(self, link: Connection) -> None:
         """The slot is gone: changes were missed, so every range has to be compared."""
+        self._uncompared(link)
         link.execute(f"UPDATE {SCHEMA}.units SET snapshot = '', spoiled = true WHERE move = %s", (self.move,))
 
     def units(self, link: Connection, tables: dict[str, Table]) -> list[Unit]:

@@ -52,8 +52,6 @@ class Mover(Replication):
                 found = verify.compare(here, there, units, self.options.parallel, self.report, self.check)
             with self.destination.speaking("note what differs"):
                 self.ledger.spoil(link, found.spoiled)
-                if found.spoiled:
-                    self.ledger.note(link, compared=False)
         finally:
             link.close()
         self._record(found)
