@@ -16,6 +16,7 @@ from rehost.stacks.errors import RehostError
 
 #: One line each, so that `rehost --help` imports no verb. A test compares it with the commands themselves.
 SUMMARIES = {
+    "adopt": "Write what runs in an account as a stack file, and take it into state.",
     "catalog": "Show what a provider has, what it costs, and since when that is known.",
     "data": "Copy and verify objects and databases between any two places.",
     "deploy": "Make a target what the stack says.",

@@ -18,7 +18,7 @@ from rehost.stacks.graph import Resource, Value, make_urn
 
 if TYPE_CHECKING:
     from rehost.stacks.lift.draft import Draft, LiftJob
-    from rehost.stacks.lift.items import Items
+    from rehost.stacks.lift.items import Item, Items
     from rehost.stacks.lower import Lowering
     from rehost.stacks.model import Stack, Target
     from rehost.stacks.portability import Finding
@@ -371,6 +371,9 @@ class Surveying(Protocol):
     def survey(self) -> Iterable[tuple[str, str]]:
         """Type token and import id of everything of the kinds that the provider has, whoever made it; calls grow
         with the number of pages and of parents."""
+
+    def tidy(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The items without what only follows from others of them, in resources and in inputs."""
 
     def about(self, items: Items) -> Mapping[str, Mapping[str, Any]]:
         """What a lift wants to know beyond the resources: `images` by id with neutral name and architecture."""

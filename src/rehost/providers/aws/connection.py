@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
 from rehost.providers import s3settings
+from rehost.providers.aws import survey
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.kinds import (
     address,
@@ -47,6 +48,7 @@ from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
+from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.model import Target
 from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
 from rehost.stacks.sql import role as sql_role
@@ -217,6 +219,18 @@ class AwsConnection(KindDispatch):
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
         return S3Objects(Wire.of(self._clients["s3"], self._credentials), str(bucket["bucket"]))
+
+    def survey(self) -> Iterable[tuple[str, str]]:
+        """Everything of the kinds that there are, in this region and account."""
+        return survey.survey(self.kinds, self._clients)
+
+    def about(self, items: Items) -> Mapping[str, Mapping[str, Any]]:
+        """Names of images and public halves of keys."""
+        return survey.about(self._clients, items)
+
+    def tidy(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The items without root disks."""
+        return survey.tidy(items)
 
     def close(self) -> None:
         """Close the connections."""

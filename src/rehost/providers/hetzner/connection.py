@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from rehost.providers import figures, s3settings
 from rehost.providers.base import Kind, KindDispatch, Numbered, RuleBook
-from rehost.providers.hetzner import catalog
+from rehost.providers.botoerrors import guarded
+from rehost.providers.hetzner import catalog, survey
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.api import ENDPOINT, Api
 from rehost.providers.hetzner.kinds import (
@@ -30,6 +31,7 @@ from rehost.providers.s3wire import Wire
 from rehost.stacks.catalog import Offer, Origin
 from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError
 from rehost.stacks.graph import Value
+from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.model import Target
 from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
 from rehost.stacks.sql import role
@@ -203,6 +205,27 @@ class HetznerConnection(KindDispatch):
     def objects(self, bucket: Mapping[str, Value]) -> S3Objects:
         """The content of a bucket."""
         return S3Objects(Wire.of(self._objects["s3"], self._objects.credentials), str(bucket["bucket"]))
+
+    def survey(self) -> Iterable[tuple[str, str]]:
+        """Everything of the kinds that there are, in this project and, with keys, its object storage."""
+        return survey.survey(self._api, self._buckets)
+
+    def _buckets(self) -> list[str]:
+        try:
+            client = self._objects["s3"]
+        except OperatorNeeded:
+            return []
+        with guarded("list_buckets"):
+            return [str(row["Name"]) for row in client.list_buckets()["Buckets"]]
+
+    def about(self, items: Items) -> Mapping[str, Mapping[str, Any]]:
+        """Everything is in the resources themselves."""
+        del items
+        return {}
+
+    def tidy(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The items without what Hetzner adds by itself."""
+        return survey.tidy(items)
 
     def close(self) -> None:
         """Close the connections."""

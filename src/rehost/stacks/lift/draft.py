@@ -57,6 +57,8 @@ class Draft:
     claims: dict[tuple[str, str], str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     """Keys of items that follow from others, or come with the account: nothing is lost with them."""
+    ignored: set[tuple[str, str]] = field(default_factory=set)
+    """Inputs, by key of the item and name, whose live value follows from others."""
     left: list[Left] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 

@@ -80,6 +80,9 @@ def settle(adapter: Adapter, job: LiftJob, draft: Draft, given: Stack | None = N
             if key in names or bench.refers(value, numbers=key in numbers)
         }
         tags = rules.tags
+        if tags in differing and not item.marked:
+            # They are people's own, and not one of them says more elsewhere.
+            named[tags] = differing[tags]
         own = {key: value for key, value in differing.items() if key not in named}
         if given is not None:
             own = {key: value for key, value in own.items() if key == tags}
@@ -201,11 +204,21 @@ class _Bench:
         for change in self.adapter.diff(resource.type, there, item.outputs, wanted).changes:
             head = change.path.split(".")[0].split("[")[0]
             old, new = reveal(change.old), reveal(change.new)
-            unread = head in rules.unread and head not in there
+            if head not in there and item.outputs.get(head) is not None:
+                old = item.outputs[head]
+            if is_unknown(new) and item.id and change.path in there and self._stays(change.path, old):
+                made[change.path] = old
+                continue
+            unread = (head in rules.unread and head not in there) or (item.key, head) in self.draft.ignored
             if unread or is_unknown(new) or (old in _NOTHING and new in _NOTHING):
                 continue
             _put(made, change.path, there, old)
         return made
+
+    def _stays(self, path: str, old: Value) -> bool:
+        """Whether a value is kept that rehost would only know later: a name, or another resource that does the
+        same."""
+        return path in _NAMES or (isinstance(old, str) and self.refers(old, numbers=False))
 
     def _told(self, key: str | None, ref: Ref) -> Value:
         """What a reference says: the live value, or in a graph a text that stands for it."""

@@ -41,8 +41,9 @@ class SecurityGroup(Ec2Kind):
         return live
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
-        # A create that was interrupted may have left it open.
-        self._bare(known.id)
+        # A create that was interrupted may have left it open; one that was made elsewhere has rules of its own.
+        if not self.differs(known, inputs, "tags"):
+            self._bare(known.id)
 
     def _bare(self, id_: str) -> None:
         """Amazon gives every new group a rule that lets everything out; ours are resources, and tagged."""

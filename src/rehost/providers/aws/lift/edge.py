@@ -111,7 +111,7 @@ def _load_balancer(made: AwsJob, item: Item) -> None:
         "to": f"servers.{to}",
         "listen": [plain(listen) for _, listen, _ in rows],
         "health_check": check,
-        "sticky": sticky,
+        "sticky": sticky or None,
         "algorithm": algorithm,
         "internal": bool(item.inputs.get("internal")) or None,
     }

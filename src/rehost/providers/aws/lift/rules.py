@@ -216,7 +216,7 @@ def _merged(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "protocol": protocol,
                 "ports": [_port(pair) for pair in ports if pair is not None],
                 "from": peers[0] if len(peers) == 1 else list(peers),
-                "description": description,
+                "description": description or None,
             }
         )
         for (protocol, description, peers), ports in by_peers.items()

@@ -64,7 +64,7 @@ def _labels(item: Item) -> dict[str, str]:
 def keys(made: AwsJob) -> None:
     """Public keys."""
     for item in made.items.of(t.KEY):
-        text = item.inputs.get("publicKey") or item.outputs.get("publicKey")
+        text = item.inputs.get("publicKey") or made.job.about.get("keys", {}).get(item.id)
         text = str(text).strip() if text else ""
         if kind_of(text) is None:
             made.draft.leave(item, "Amazon does not tell its public half; servers keep it as an override")

@@ -90,7 +90,7 @@ def _load_balancer(made: HetznerJob, item: Item) -> None:
             "to": f"servers.{groups.pop() if groups else _empty(made)}",
             "listen": listen,
             "health_check": _check(inputs),
-            "sticky": _sticky(inputs),
+            "sticky": _sticky(inputs) or None,
             "algorithm": (item.inputs.get("algorithm") or {}).get("type"),
         }
     )

@@ -33,6 +33,9 @@ def lift(made: HetznerJob) -> None:
         peers = [peer for rule in (*data.get("ingress", ()), *data.get("egress", ())) for peer in _list(rule)]
         if any(str(peer).startswith("servers.") for peer in peers):
             made.draft.claim(t.FENCED, name, join)
+            behind = made.items.each(join.inputs.get("serverIds"), t.SERVER)
+            # Live servers name it as well.
+            made.draft.ignored |= {(server.key, "firewallIds") for server in behind if server.id}
         elif join.marked:
             # It names servers that have no addresses, of which nothing is left.
             data.setdefault("ingress", []).append({"from": f"servers.{made.nobody()}"})
@@ -87,7 +90,14 @@ def _add(rules: list[dict[str, Any]], rule: dict[str, Any]) -> None:
 def _said(rule: dict[str, Any]) -> dict[str, Any]:
     ports = [] if rule["ports"] == [_ALL_PORTS] else rule["ports"]
     peers = rule["from"]
-    return plain({**rule, "ports": ports, "from": peers[0] if len(peers) == 1 else peers})
+    return plain(
+        {
+            **rule,
+            "description": rule["description"] or None,
+            "ports": ports,
+            "from": peers[0] if len(peers) == 1 else peers,
+        }
+    )
 
 
 def _peers(made: HetznerJob, addresses: Sequence[Value]) -> list[str]:

@@ -20,6 +20,8 @@ from rehost.stacks.userdata import separated
 from rehost.stacks.wayout import client, gateway
 
 _ARCHITECTURES = {"x86": "x86_64", "arm": "arm64"}
+_ZONES = 6
+"""Zones that a stack file counts, at most."""
 _IMAGE = "debian-12"
 """Stands for an image that is not Hetzner's own; the real one is kept by an override."""
 
@@ -50,7 +52,8 @@ def network(made: HetznerJob) -> None:
             made.draft.leave(item, "a stack file has no subnets of dedicated servers; it stays as it is")
         else:
             name = scratch.name("subnets", item.name or f"zone-{len(names) + 1}", exact=bool(item.name))
-            names[name] = {"cidr": item.inputs["ipRange"]}
+            # There are no zones here; elsewhere each subnet may be in one of its own.
+            names[name] = {"cidr": item.inputs["ipRange"], "zone": min(_ZONES, len(names) + 1)}
             made.subnets[item.key] = name
             made.draft.claim(t.SUBNET, name, item)
     cidr = str(made.network.inputs["ipRange"])
@@ -105,7 +108,8 @@ def addresses(made: HetznerJob) -> None:
     """Addresses that outlive servers. Others come and go with theirs."""
     for item in made.items.of(t.PRIMARY_IP):
         member = _holder(made, item)
-        if not item.marked and (item.inputs.get("autoDelete") or item.inputs.get("type") != "ipv4") and member:
+        passing = item.inputs.get("autoDelete") or item.inputs.get("type") != "ipv4"
+        if not item.marked and passing and (member or item.outputs.get("assigneeId")):
             made.draft.known.add(item.key)
             continue
         if member is None or item.inputs.get("type") != "ipv4":
@@ -192,7 +196,7 @@ def way_out(made: HetznerJob) -> None:
         if made.items.get(route.inputs["networkId"], t.NETWORK) is not made.network or made.draft.network is None:
             continue
         for member in made.members:
-            nets = member.item.inputs.get("networks") or [{}]
+            nets = member.item.outputs.get("networks") or member.item.inputs.get("networks") or [{}]
             gateway_ = route.inputs["gateway"]
             here = made.items.get(gateway_, t.SERVER) is member.item or gateway_ == nets[0].get("ip")
             if here and route.inputs["destination"] == "0.0.0.0/0" and is_public(member.item):
