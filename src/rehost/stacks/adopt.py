@@ -72,8 +72,9 @@ def _item(
     if tags.get(_DEPLOYMENT) and tags.get("rehost-stack") == stack:
         return Item(f"{rules.token}#{id_}", rules.token, "anchor", inputs, outputs, (), id_, True)
     name = name.removeprefix(f"{stack}-") if ours else name
-    if ours and not rules.tags:
-        name = _SUFFIX.sub("", name)
+    if ours and not rules.tags and _SUFFIX.search(name):
+        # Where a type has no marks, a name of ours is one.
+        name, marked = _SUFFIX.sub("", name), True
     return Item(f"{rules.token}#{id_}", rules.token, name, inputs, outputs, (), id_, marked)
 
 

@@ -238,7 +238,7 @@ class _Bench:
                 return any(self.refers(inner, numbers=numbers) for inner in value)
             case str():
                 known = value in self._ids and (numbers or not value.isdigit())
-                return known or "<urn:" in value
+                return known or "<urn:" in value or (bool(self._ids) and value.startswith("arn:"))
             case int():
                 return numbers and str(value) in self._ids
         return False

@@ -185,6 +185,7 @@ def volumes(made: AwsJob) -> None:
             sets.setdefault(made.draft.name("volumes", volume.name or "data"), []).append(volume)
             made.draft.family("volumes")[next(reversed(sets))] = {}
     for name, rows in sets.items():
+        rows.sort(key=lambda row: int(row.name.rpartition("-")[2]) if row.marked else 0)
         _volume(made, name, rows, attached)
 
 

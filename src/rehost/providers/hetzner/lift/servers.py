@@ -256,6 +256,7 @@ def volumes(made: HetznerJob) -> None:
         made.draft.family("volumes").setdefault(name, {})
         sets.setdefault(name, []).append(volume)
     for name, rows in sets.items():
+        rows.sort(key=lambda row: int(row.name.rpartition("-")[2]) if row.marked else 0)
         on = [attached[row.key][0] for row in rows]
         whole = on == made.everyone(on[0].rpartition("-")[0])
         data = {
