@@ -158,7 +158,7 @@ def comparable(here: Cloud, graph: Graph, values: Mapping[str, tuple[str, Mappin
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @settings(
-    deadline=None, max_examples=6, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    deadline=None, max_examples=4, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 @given(st.data())
 def test_what_was_deployed_is_lifted_from_live(provider: str, data: st.DataObject) -> None:

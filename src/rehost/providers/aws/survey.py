@@ -128,6 +128,8 @@ def _plain(item: Item) -> dict[str, Any]:
         for key, value in _GP3.items():
             if inputs.get(key) == value:
                 del inputs[key]
+    if item.type == t.TARGETS and inputs.get("protocolVersion") == "HTTP1":
+        del inputs["protocolVersion"]
     if item.type == t.LISTENER and inputs.get("protocol") not in ("HTTPS", "TLS"):
         inputs.pop("sslPolicy", None)
     if item.type == t.ADDRESS and inputs.get("publicIpv4Pool") == "amazon":

@@ -24,6 +24,8 @@ _LISTS = {
     t.ZONE: "zones",
 }
 _SETTINGS = (t.VERSIONING, t.CORS, t.LIFECYCLE, t.POLICY)
+_HTTP = {"redirectHttp": False, "timeoutIdle": 60}
+"""What an http service has where nothing is said (API reference, load balancers)."""
 _OWN_NAME = ".clients.your-server.de"
 """The end of the reverse names that Hetzner gives by itself."""
 
@@ -77,13 +79,23 @@ def tidy(items: Sequence[Item]) -> list[Item]:
         if item.type == t.PRIMARY_IP and not item.inputs.get("autoDelete") and item.inputs.get("type") == "ipv4"
     }
     return [
-        _server(item, static)
-        if item.type == t.SERVER
-        else replace(item, inputs={key: value for key, value in item.inputs.items() if key != "networkZone"})
-        if item.type == t.BALANCER and "location" in item.inputs
-        else item
-        for item in items
+        _server(item, static) if item.type == t.SERVER else replace(item, inputs=_plain(item)) for item in items
     ]
+
+
+def _plain(item: Item) -> dict[str, Any]:
+    inputs = dict(item.inputs)
+    if item.type == t.BALANCER and "location" in inputs:
+        inputs.pop("networkZone", None)
+    if item.type == t.BALANCER_SERVICE and inputs.get("http"):
+        inputs["http"] = {
+            key: value
+            for key, value in inputs["http"].items()
+            if value not in (None, []) and (key not in _HTTP or _HTTP[key] != value)
+        }
+        if not inputs["http"].get("stickySessions"):
+            inputs["http"] = {key: value for key, value in inputs["http"].items() if not key.startswith("cookie")}
+    return inputs
 
 
 def _server(item: Item, static: set[str]) -> Item:

@@ -34,6 +34,8 @@ def grouped(items: Iterable[Item], draft: Draft, alike: Callable[[Item], Value])
         match = _NUMBERED.match(item.name)
         base, number = (match[1], int(match[2])) if match else (item.name, 0)
         others.setdefault(base, []).append((number, item))
+    first = list(dict.fromkeys(member.group for member in members))
+    members.sort(key=lambda member: (first.index(member.group), int(member.name.rpartition("-")[2])))
     for member in members:
         draft.family("servers").setdefault(member.group, {})
     for base, rows in others.items():
