@@ -184,7 +184,9 @@ def deployment_of(
     if sandbox:
         _refuse_state_of_another_sandbox(store, stack.stack, target, environment["REHOST_SANDBOX"])
     provider = informed(adapter(chosen.provider), environment)
-    return Deployment(stack, chosen, provider, store, environment, parallel=parallel or 0, **fields)
+    return Deployment(
+        stack, chosen, provider, store, environment, parallel=parallel or 0, adapters=adapter, **fields
+    )
 
 
 def informed(provider: Adapter, environment: Mapping[str, str]) -> Adapter:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from rehost.stacks.acme import resource as issued
 from rehost.stacks.errors import InvalidInput, OperatorNeeded
 from rehost.stacks.graph import UNKNOWN, Number, Ref, Secret, Value, is_secret, is_unknown, reveal
 from rehost.stacks.hosts import resource as unit
@@ -32,6 +33,7 @@ _SETS = (
     "exclusive",
     "apart",
     "integers",
+    "renewing",
 )
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -90,7 +92,7 @@ class RuleBook:
 
 
 NO_DIFF = Diff()
-OWN = (RuleBook(unit.RULES), RuleBook(role.RULES))
+OWN = (RuleBook(unit.RULES), RuleBook(role.RULES), RuleBook(issued.RULES))
 """The rules of what no official type describes: the same at every provider."""
 
 
@@ -101,6 +103,7 @@ class BaseAdapter:
     book: RuleBook
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     native: frozenset[str] = frozenset()
+    name_servers: str = ""
 
     def _book(self, token: str) -> RuleBook:
         return next((book for book in OWN if token in book.tokens()), self.book)
@@ -176,7 +179,7 @@ class BaseAdapter:
                 if decided is None:
                     continue
                 change = decided
-            if change.replaces and not change.frozen:
+            if change.replaces and not change.frozen and not rules.paper:
                 worst = Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE
                 change = replace(change, disruption=worst)
             judged.append(change)

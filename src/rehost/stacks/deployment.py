@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
+from rehost.stacks.acme.connection import WithCertificates
+from rehost.stacks.acme.desk import Elsewhere
 from rehost.stacks.catalog import Bill
 from rehost.stacks.checks import Row, answers
 from rehost.stacks.collector import few_collections
@@ -66,6 +69,8 @@ class Deployment:
     stop: threading.Event = field(default_factory=threading.Event)
     parallel: int = 0
     accept_missing: bool = False
+    adapters: Callable[[str], Adapter] | None = None
+    """Adapters of other providers by name: proofs for certificates may belong into a zone of another target."""
     upgrade_facts: bool = False
     hold: Mapping[str, bool] = field(default_factory=dict)
     """Services that are put and kept from running (True), or let go (False). Others stay as they are."""
@@ -73,7 +78,16 @@ class Deployment:
     @cached_property
     def connection(self) -> Connection:
         """The live provider; made on first use. Raises InvalidInput without credentials."""
-        return self.adapter.connect(self.target, self.environment)
+        made = self.adapter.connect(self.target, self.environment)
+        return WithCertificates(made, self.environment, list(self._elsewhere()), self.clock.time)
+
+    def _elsewhere(self) -> Iterator[Elsewhere]:
+        for name, target in self.stack.targets.items():
+            if name == self.target.name or self.adapters is None:
+                continue
+            with contextlib.suppress(InvalidInput):
+                adapter = self.adapters(target.provider)
+                yield Elsewhere(name, adapter.name_servers, partial(adapter.connect, target, self.environment))
 
     @cached_property
     def legal(self) -> Legal:

@@ -130,6 +130,7 @@ TITLES = {
     "too-much": "The file grows out of bounds",
     "ttl": "A target does not take this TTL",
     "unknown-key": "A key is not known",
+    "terms": "The terms of a certificate authority are not agreed to",
     "unproven-domain": "Nobody can prove that a certificate's name is the platform's",
     "unreadable": "The file can't be read",
     "user-data": "User data is longer than a target allows",

@@ -19,6 +19,15 @@ def check_edge(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     for name, certificate in stack.certificates.items():
         if certificate.issuer == "managed":
             yield from _provable(loaded, name, certificate.domains)
+        agreed = bool(stack.acme and stack.acme.terms_agreed) or ("acme",) in loaded.left_out
+        if certificate.issuer == "acme" and not agreed:
+            yield Diagnostic(
+                "terms",
+                f"nobody has agreed to the terms of the authority that is to issue {name}",
+                "it makes no account without that",
+                "read them (Let's Encrypt's: letsencrypt.org/repository), and add `acme: {terms_agreed: true}`",
+                ("certificates", name, "issuer"),
+            )
     yield from _addresses(stack, loaded)
 
 
@@ -68,7 +77,7 @@ def _addresses(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
         known = family == "servers" and group in loaded.declared("servers")
         if not known or (group in stack.servers and not members):
             choices = [f"servers.{member}" for each in stack.servers for member in stack.server_named(each)]
-            fix = did_you_mean(address.on, choices)
+            fix = did_you_mean(address.on, choices) or "add a server group, and name one server of it"
             why = "a static address is on one server of the stack"
             yield Diagnostic("reference", f"there is no server {address.on!r}", why, fix, path)
         elif len(members) > 1:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rehost.stacks import mail, substitutes, wayout
+from rehost.stacks.acme.lower import ACCOUNT_KEY, key_name
 from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.model import Database, LoadBalancer, Role, Secret, Stack
 from rehost.stacks.substitutes import SUBSTITUTED
@@ -53,6 +54,7 @@ def legalize(stack: Stack, native: frozenset[str]) -> Legal:
     made = _Made(stack, native)
     made.databases()
     made.caches()
+    made.certificates()
     made.way_out()
     return made.legal()
 
@@ -140,6 +142,14 @@ class _Made:
             self._origins[(kind, wayout.GROUP)] = ("network", "way_out")
         through = f"servers.{wayout.GROUP}"
         self._new["network"] = self._stack.network.model_copy(update={"way_out": through})
+
+    def certificates(self) -> None:
+        """Keys of certificates that rehost has issued, and of the account that it has them from."""
+        issued = {name: item for name, item in self._stack.certificates.items() if item.issuer == "acme"}
+        for name, wanted in issued.items():
+            self._new["secrets"][key_name(name)] = Secret(key=wanted.key)
+        if issued:
+            self._new["secrets"][ACCOUNT_KEY] = Secret(key="p256")
 
     def _put(self, address: str, made: substitutes.Substitute) -> None:
         family, _, name = address.partition(".")

@@ -302,6 +302,8 @@ class Planner:
         effective = diff.effective
         notice = _notice(rules, effective, now.inputs)
         base |= {"changes": effective, "drifted": drifted and bool(effective), "notice": notice}
+        if rules.due and rules.due in now.inputs:
+            base["drifted"] = False
         if diff.replaces or (asked and resource.component != ""):
             return self._replace(base, resource, inputs, diff.replaces, asked)
         unfinished = resource.urn in self.state.unfinished
@@ -315,7 +317,7 @@ class Planner:
         self._changing[resource.urn] = heads
         outputs = {**now.outputs, **{head: inputs.get(head) for head in heads}}
         disruption = max((change.disruption for change in effective), default=Disruption.NONE)
-        if disruption >= Disruption.RESTART:
+        if disruption >= Disruption.RESTART or heads & rules.renewing:
             outputs.update(dict.fromkeys(rules.volatile, UNKNOWN))
         self._outputs[resource.urn] = (now.id, outputs, True)
         reason = "changed outside rehost" if base["drifted"] else "the definition changed"
@@ -337,11 +339,13 @@ class Planner:
         if rules.holds_data and not asked and not named(resource.component, self.wishes.delete_data):
             self.blocked.add(resource.component)
         reason = f"{', '.join(forced)} can't change in place" if forced else "asked for with --replace"
+        if forced == (rules.due,):
+            reason = next(str(change.old) for change in base["changes"] if change.path == rules.due)
         self._replaced[resource.urn] = rules.delete_before_replace
         return Step(
             action=Action.REPLACE,
             reason=reason,
-            disruption=Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE,
+            disruption=_of_replacing(rules),
             delete_first=rules.delete_before_replace,
             **base,
         )
@@ -442,6 +446,12 @@ class Planner:
             "unpriced": bill.unknown,
             "origins": bill.origins,
         }
+
+
+def _of_replacing(rules: KindRules) -> Disruption:
+    if rules.paper:
+        return Disruption.NONE
+    return Disruption.DATA_LOSS if rules.holds_data else Disruption.REPLACE
 
 
 def _notice(rules: KindRules, changes: Iterable[Change], inputs: Mapping[str, Value]) -> str:

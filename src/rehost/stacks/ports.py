@@ -85,6 +85,12 @@ class KindRules:
     """Groups of inputs whose values together only one resource of the type may have."""
     apart: frozenset[str] = frozenset()
     """Inputs of these groups that are address ranges: they may not even overlap."""
+    due: str = ""
+    """An input that a read tells by itself, and nobody asks for: since when and why an update is due by time."""
+    renewing: frozenset[str] = frozenset()
+    """Inputs whose update in place gives the volatile outputs new values, whatever it interrupts."""
+    paper: bool = False
+    """It serves nobody: replacing it interrupts nothing."""
     integers: frozenset[str] = frozenset()
     """Properties that hold other resources' ids as whole numbers, as the official provider writes them."""
     within: tuple[str, ...] = ()
@@ -256,6 +262,31 @@ class Connection(Protocol):
         """Give back what the connection holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class HostedZone:
+    """A zone that an account has, and the name servers that it is served by; names have no last dot."""
+
+    id: str
+    name: str
+    servers: tuple[str, ...]
+
+
+@runtime_checkable
+class ZoneEditor(Protocol):
+    """What a connection offers whose provider has DNS zones: texts come and go in a record that may hold others.
+
+    Names are full ones. Calls raise ProviderError."""
+
+    def hosted_zones(self, name: str) -> Sequence[HostedZone]:
+        """The public zones of the account that a name could be in, made by rehost or not."""
+
+    def add_text(self, call: Call, zone: HostedZone, name: str, text: str) -> None:
+        """Add a text to the TXT records of a name; one that is there already is left."""
+
+    def drop_text(self, call: Call, zone: HostedZone, name: str, text: str) -> None:
+        """Take a text away; one that is not there is no error. The others stay."""
+
+
 class Adapter(Protocol):
     """A provider without its network: everything that can be said without credentials."""
 
@@ -270,6 +301,8 @@ class Adapter(Protocol):
     """Whether it takes an account somewhere; False for what runs in this process."""
     native: frozenset[str]
     """What it has of its own beyond servers, storage and networks: `databases.postgres`, `caches.valkey`."""
+    name_servers: str
+    """The names of its DNS servers, as a regular expression; empty where it has none."""
     options: Mapping[str, str]
     """What a target may say beside provider and region, each with a line for people."""
 

@@ -50,6 +50,8 @@ def accepts(path: PathKey) -> bool:
             return key in _VALUES
         case ("databases", _, "password") | ("databases", _, "roles", _, "password"):
             return True
+        case ("acme", "external_account", "hmac_key"):
+            return True
         case ("certificates", _, "certificate" | "private_key") | ("services", _, "environment", _):
             return True
     return False

@@ -13,10 +13,14 @@ def draw(secret: Secret) -> str:
     """A fresh value: text that no URL needs to escape, or a private key as PEM (PKCS #8)."""
     if secret.key is None:
         return secrets.token_urlsafe(secret.generate or 32)
-    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key = rsa.generate_private_key(65537, int(secret.key.removeprefix("rsa-")))
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    if secret.key == "p256":
+        key = ec.generate_private_key(ec.SECP256R1())
+    else:
+        key = rsa.generate_private_key(65537, int(secret.key.removeprefix("rsa-")))
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 

@@ -240,7 +240,9 @@ def _item(value: Value) -> str:
 
 def _short(value: Any) -> str:
     shown = show(value)
-    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    # Of a certificate nobody reads more than what it is.
+    return f"{text.partition(chr(10))[0]}…" if text.startswith("-----BEGIN ") else text
 
 
 def _cut(text: str, width: int) -> str:

@@ -54,6 +54,7 @@ class AwsAdapter(BaseAdapter):
     currency: str = "USD"
     account: bool = True
     native: frozenset[str] = NATIVE
+    name_servers: str = r"\.awsdns-\d+\.(com|net|org|co\.uk)$"
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
     overridable: Mapping[str, str] = field(default_factory=lambda: OVERRIDABLE)
     fetched: Mapping[str, Sheet] = field(default_factory=dict)

@@ -42,6 +42,7 @@ from rehost.providers.aws.kinds import (
     zone,
 )
 from rehost.providers.aws.kinds.common import Clients
+from rehost.providers.aws.texts import Texts
 from rehost.providers.base import KindDispatch, RuleBook
 from rehost.providers.botoerrors import guarded
 from rehost.providers.s3 import S3Objects
@@ -50,7 +51,7 @@ from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.model import Target
-from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
+from rehost.stacks.ports import Call, Candidate, HostedZone, Identity, Live, Need
 from rehost.stacks.sql import role as sql_role
 
 _CLASSES: Sequence[Any] = (
@@ -159,6 +160,7 @@ class AwsConnection(KindDispatch):
         )
         make: Any = session.client
         self._clients = Clients(lambda service: make(service, endpoint_url=endpoint, config=config))
+        self._texts = Texts(self._clients)
         sandbox = environment.get("REHOST_SANDBOX")
         self._endpoint = (
             f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
@@ -182,6 +184,18 @@ class AwsConnection(KindDispatch):
         """The account of the credentials."""
         del deployment
         return Identity(self._endpoint, self._clients.account)
+
+    def hosted_zones(self, name: str) -> Sequence[HostedZone]:
+        """The public zones of the account that a name could be in."""
+        return self._texts.hosted_zones(name)
+
+    def add_text(self, call: Call, zone: HostedZone, name: str, text: str) -> None:
+        """Add a text to the TXT records of a name."""
+        self._texts.add_text(call, zone, name, text)
+
+    def drop_text(self, call: Call, zone: HostedZone, name: str, text: str) -> None:
+        """Take a text off the TXT records of a name."""
+        self._texts.drop_text(call, zone, name, text)
 
     def offers(self, need: Need) -> Sequence[Candidate] | None:
         """Images by their owner and name pattern, the newest first; zones of the region by name. Amazon does not

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.providers.aws import tokens as t
+from rehost.stacks.acme.lower import issued
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 
@@ -153,9 +154,9 @@ def _listener(make: AwsLowering, name: str, listener: Listener, component: str) 
     if listener.certificate:
         certificate = make.lowering.stack.certificates[listener.certificate]
         # A listener refuses a certificate that is pending: only the validation's arn is that of a good one.
-        issued = t.VALIDATION if certificate.issuer == "managed" else t.CERTIFICATE
+        token = t.VALIDATION if certificate.issuer == "managed" else t.CERTIFICATE
         path = "certificateArn" if certificate.issuer == "managed" else "arn"
-        inputs["certificateArn"] = make.ref(issued, listener.certificate, path)
+        inputs["certificateArn"] = make.ref(token, listener.certificate, path)
         inputs["sslPolicy"] = _TLS_POLICY
     return make.tagged(t.LISTENER, f"{name}-{listener.port}", component, inputs)
 
@@ -168,6 +169,19 @@ def certificate(make: AwsLowering, name: str, wanted: Certificate) -> Iterator[R
         inputs = {
             "certificateBody": chain,
             "privateKey": make.lowering.text(wanted.private_key or "", make.export),
+        }
+        yield make.tagged(t.CERTIFICATE, name, component, inputs, override=wanted.override)
+        return
+    if wanted.issuer == "acme":
+        zones = {make.lowering.stack.zone_of(domain.removeprefix("*.")) for domain in wanted.domains}
+        after = [make.lowering.urn(t.ZONE, zone) for zone in sorted(zone for zone in zones if zone)]
+        made = issued(make.lowering, name, wanted, after)
+        yield from made.resources
+        # A newer one is imported under the same ARN: listeners change over by themselves.
+        inputs = {
+            "certificateBody": made.leaf,
+            "certificateChain": made.issuers,
+            "privateKey": made.key,
         }
         yield make.tagged(t.CERTIFICATE, name, component, inputs, override=wanted.override)
         return

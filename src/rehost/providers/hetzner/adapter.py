@@ -55,7 +55,13 @@ def _server(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) 
     return replace(change, replaces=True) if switched else change
 
 
-CONDITIONS: dict[str, Condition] = {t.VOLUME: _volume, t.SERVER: _server}
+def _certificate(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change | None:
+    """White space round a certificate is taken off by the API, and is no difference."""
+    sides = [side.strip() for side in (change.old, change.new) if isinstance(side, str)]
+    return None if change.path == "certificate" and len(sides) == 2 and sides[0] == sides[1] else change
+
+
+CONDITIONS: dict[str, Condition] = {t.VOLUME: _volume, t.SERVER: _server, t.UPLOADED: _certificate}
 
 OPTIONS = {"object_storage_location": "The location of the buckets, where the region has no object storage."}
 
@@ -72,6 +78,7 @@ class HetznerAdapter(BaseAdapter):
     anchor: str | None = t.ANCHOR
     currency: str = "EUR"
     account: bool = True
+    name_servers: str = r"\.ns\.hetzner\.(com|de)$"
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
     overridable: Mapping[str, str] = field(default_factory=lambda: OVERRIDABLE)
     fetched: Mapping[str, Sheet] = field(default_factory=dict)

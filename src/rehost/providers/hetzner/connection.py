@@ -26,6 +26,7 @@ from rehost.providers.hetzner.kinds import (
     zone,
 )
 from rehost.providers.hetzner.live import servers_of
+from rehost.providers.hetzner.texts import Texts
 from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
 from rehost.stacks.catalog import Offer, Origin
@@ -33,7 +34,7 @@ from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError
 from rehost.stacks.graph import Value
 from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.model import Target
-from rehost.stacks.ports import Call, Candidate, Identity, Live, Need
+from rehost.stacks.ports import Call, Candidate, HostedZone, Identity, Live, Need
 from rehost.stacks.sql import role
 
 CLOUD: Mapping[str, Any] = {
@@ -139,6 +140,7 @@ class HetznerConnection(KindDispatch):
         sandbox = environment.get("REHOST_SANDBOX")
         self._name = f"sandbox:{sandbox}" if sandbox else endpoint
         self._api = Api(endpoint, token)
+        self._texts = Texts(self._api)
         self._objects = _ObjectClients(target, environment)
         self.kinds: dict[str, Kind] = {
             kind: Numbered(make(self._api, book.rules(kind)), book.rules(kind)) for kind, make in CLOUD.items()
@@ -160,6 +162,18 @@ class HetznerConnection(KindDispatch):
     def s3(self) -> Any:
         """The client of the object storage. Raises OperatorNeeded where its keys are missing."""
         return self._objects["s3"]
+
+    def hosted_zones(self, name: str) -> Sequence[HostedZone]:
+        """The zones of the project that a name could be in."""
+        return self._texts.hosted_zones(name)
+
+    def add_text(self, call: Call, zone: HostedZone, name: str, text: str) -> None:
+        """Add a text to the TXT records of a name."""
+        self._texts.add_text(call, zone, name, text)
+
+    def drop_text(self, call: Call, zone: HostedZone, name: str, text: str) -> None:
+        """Take a text off the TXT records of a name."""
+        self._texts.drop_text(call, zone, name, text)
 
     @cached_property
     def _servers(self) -> list[Offer]:

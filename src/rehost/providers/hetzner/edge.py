@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.providers.hetzner import tokens as t
-from rehost.stacks.graph import UNKNOWN, Resource, Value, is_unknown, reveal
+from rehost.stacks.acme.lower import issued
+from rehost.stacks.graph import UNKNOWN, Join, Resource, Value, is_unknown, reveal
 from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 
 if TYPE_CHECKING:
@@ -100,6 +101,16 @@ def certificate(make: HetznerLowering, name: str, wanted: Certificate) -> Iterat
         return
     zones = {make.lowering.stack.zone_of(domain.removeprefix("*.")) for domain in wanted.domains}
     after = tuple(make.lowering.urn(t.ZONE, zone) for zone in sorted(zone for zone in zones if zone))
+    if wanted.issuer == "acme":
+        made = issued(make.lowering, name, wanted, after)
+        yield from made.resources
+        uploaded = {
+            "name": Join((make.lowering.physical(name), "-", made.suffix)),
+            "certificate": made.chain,
+            "privateKey": made.key,
+        }
+        yield make.labelled(t.UPLOADED, name, component, uploaded, override=wanted.override)
+        return
     domains = list(wanted.domains)
     managed = {"name": _renewed(make.lowering.physical(name), domains), "domainNames": domains}
     yield make.labelled(t.MANAGED, name, component, managed, override=wanted.override, after=after)

@@ -10,6 +10,7 @@ from typing import Any
 from rehost.providers.base import BaseAdapter, RuleBook
 from rehost.providers.memory.cloud import MemoryCloud
 from rehost.providers.memory.connection import MemoryConnection
+from rehost.stacks.acme.lower import issued
 from rehost.stacks.catalog import Charge, Transfer
 from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Ref, Resource, Value
@@ -270,6 +271,10 @@ class _Lower:
             yield self._make("staticAddress", name, f"static_addresses.{name}", inputs, address.override)
         for name, certificate in stack.certificates.items():
             inputs = {"domains": list(certificate.domains), "issuer": certificate.issuer}
+            if certificate.issuer == "acme":
+                made = issued(self._l, name, certificate)
+                yield from made.resources
+                inputs |= {"certificate": made.chain, "privateKey": made.key}
             if certificate.issuer == "upload":
                 inputs["certificate"] = self._l.text(certificate.certificate or "", self.export)
                 inputs["privateKey"] = self._l.text(certificate.private_key or "", self.export)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rehost.providers.sandbox.internet.addresses import RESOLVER
+
 AWS_REGION = "eu-central-1"
 
 
@@ -19,7 +21,7 @@ class Secrets:
     s3_secret: str
 
 
-def environment(secrets: Secrets, aws: str, objects: str, hcloud: str) -> dict[str, str]:
+def environment(secrets: Secrets, aws: str, objects: str, hcloud: str, internet: str) -> dict[str, str]:
     """The variables for stand-ins at the given addresses (`127.0.0.1:4711`)."""
     return {
         "REHOST_SANDBOX": secrets.sandbox,
@@ -36,6 +38,8 @@ def environment(secrets: Secrets, aws: str, objects: str, hcloud: str) -> dict[s
         "HETZNER_S3_ENDPOINT": f"http://{objects}",
         "HETZNER_S3_ACCESS_KEY": secrets.s3_key,
         "HETZNER_S3_SECRET_KEY": secrets.s3_secret,
+        "REHOST_DNS": f"{RESOLVER}:{internet.rpartition(':')[2]}",
+        "REHOST_ACME_DIRECTORY": f"http://{internet}/directory",
         # Terraform's and Pulumi's minio provider, mc, and rclone (as the remote `hetzner:`).
         "MINIO_ENDPOINT": objects,
         "MINIO_USER": secrets.s3_key,

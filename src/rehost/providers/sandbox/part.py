@@ -51,6 +51,18 @@ def stand_in(
     return _kept(api, api.dialect, kept, memory)
 
 
+def internet(addresses: Mapping[str, str], socket_: int, kept: Path | None) -> App:
+    """DNS and certificate authority. The name servers have the port of the socket, at addresses of their own."""
+    import socket
+
+    from rehost.providers.sandbox.internet.app import Internet
+    from rehost.providers.sandbox.internet.registry import asked
+
+    with socket.fromfd(socket_, socket.AF_INET, socket.SOCK_STREAM) as listener:
+        port: int = listener.getsockname()[1]
+    return Internet({name: asked(address) for name, address in addresses.items()}, kept, port)
+
+
 def _kept(
     app: App, dialect: Dialect, folder: Path | None, memory: Callable[[Path], Memory]
 ) -> tuple[Faults, Keeping | None]:
@@ -77,7 +89,7 @@ def _say(line: str) -> None:
 
 
 def _handler(kind: str) -> Any:
-    if kind == "hcloud":
+    if kind in ("hcloud", "internet"):
         from werkzeug.serving import WSGIRequestHandler
 
         return WSGIRequestHandler
@@ -119,8 +131,13 @@ def main() -> None:
 
     from rehost.providers.sandbox.faults import Rule
 
+    app: Any
+    keeping: Keeping | None = None
     try:
-        app, keeping = stand_in(kind, settings["keys"], settings["switches"], kept)
+        if kind == "internet":
+            app = internet(settings["keys"], settings["socket"], kept)
+        else:
+            app, keeping = stand_in(kind, settings["keys"], settings["switches"], kept)
     except ValueError as error:
         raise SystemExit(f"{error}; to begin anew, remove {kept}") from error
     for rule in settings["rules"]:

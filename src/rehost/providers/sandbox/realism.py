@@ -31,7 +31,7 @@ def rules(kind: str, levels: Collection[str]) -> list[dict[str, Any]]:
     if "latency" in levels:
         found += [
             {"call": call, "do": "latency", "seconds": seconds, "group": "latency"}
-            for call, seconds in _LATENCY[kind]
+            for call, seconds in _LATENCY.get(kind, ())
         ]
     if "eventual" in levels and kind == "aws":
         found += [

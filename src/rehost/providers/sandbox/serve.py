@@ -24,8 +24,14 @@ from typing import Any
 
 from rehost.providers.sandbox import realism
 from rehost.providers.sandbox.environment import Secrets, environment
+from rehost.providers.sandbox.internet import addresses
 
-TITLES = {"aws": "AWS", "objects": "Hetzner Object Storage", "hcloud": "Hetzner Cloud API"}
+TITLES = {
+    "aws": "AWS",
+    "objects": "Hetzner Object Storage",
+    "hcloud": "Hetzner Cloud API",
+    "internet": "DNS and ACME",
+}
 RESTARTS = 5
 """A stand-in that died so often is not started again."""
 POLL_SECONDS = 0.2
@@ -70,7 +76,7 @@ class Supervisor:
         ports = kept.get("ports", {})
         self.parts: dict[str, Part] = {}
         for kind in TITLES:
-            listener = _listen(ports.get(kind, 0))
+            listener = _listen(ports.get(kind, 0), everywhere=kind == "internet")
             self.parts[kind] = Part(kind, listener, f"127.0.0.1:{listener.getsockname()[1]}")
         self.started = time.time()
 
@@ -121,6 +127,8 @@ class Supervisor:
             "aws": {self.secrets.aws_key: self.secrets.aws_secret},
             "objects": {self.secrets.s3_key: self.secrets.s3_secret},
             "hcloud": {self.secrets.hcloud_token: "sandbox"},
+            # Whose zones it answers for, and where they are.
+            "internet": {"aws": self.parts["aws"].address, "hetzner": self.parts["hcloud"].address},
         }
         settings = {
             "kind": part.kind,
@@ -197,15 +205,19 @@ def _fresh() -> Secrets:
     )
 
 
-def _listen(port: int) -> socket.socket:
-    """A listening socket on loopback, on the port of before unless somebody else took it."""
+def _listen(port: int, *, everywhere: bool = False) -> socket.socket:
+    """A listening socket on loopback, on the port of before unless somebody else took it; with `everywhere` name
+    servers can have the same port at their addresses."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     until = time.monotonic() + PORT_SECONDS
     while True:
         try:
             listener.bind(("127.0.0.1", port))
-            break
+            if not everywhere or addresses.free(listener.getsockname()[1]):
+                break
+            listener.close()
+            listener, port = socket.socket(socket.AF_INET, socket.SOCK_STREAM), 0
         except OSError as error:
             if time.monotonic() < until:
                 time.sleep(0.05)

@@ -3,7 +3,15 @@
 from rehost.stacks.model.base import Bytes, Component, Override, parse_size, show_size
 from rehost.stacks.model.compute import Server, Size, Volume
 from rehost.stacks.model.data import Backups, Cache, Database, Role
-from rehost.stacks.model.edge import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
+from rehost.stacks.model.edge import (
+    Acme,
+    Certificate,
+    ExternalAccount,
+    HealthCheck,
+    Listener,
+    LoadBalancer,
+    StaticAddress,
+)
 from rehost.stacks.model.mail import Dkim, Dmarc, Mail, MailDomain, Relay
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
 from rehost.stacks.model.services import Deploy, Service, ServiceCheck, UpdateConfig
@@ -12,6 +20,7 @@ from rehost.stacks.model.storage import Bucket, CorsRule, LifecycleRule
 from rehost.stacks.model.zones import Record
 
 __all__ = [
+    "Acme",
     "Backups",
     "Bucket",
     "Bytes",
@@ -24,6 +33,7 @@ __all__ = [
     "Deploy",
     "Dkim",
     "Dmarc",
+    "ExternalAccount",
     "Firewall",
     "HealthCheck",
     "LifecycleRule",

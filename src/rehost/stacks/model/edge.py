@@ -131,17 +131,43 @@ class LoadBalancer(Component):
         return self
 
 
+class ExternalAccount(Component):
+    """How an authority that wants it knows the account as one of its customers."""
+
+    key_id: str = Field(min_length=1, examples=["kid-1"])
+    """The name of the key, as the authority gave it."""
+    hmac_key: SecretText = Field(examples=["${secrets.eab-key}"])
+    """A secret whose value is the key, in base64url as the authority gave it."""
+
+
+class Acme(Component):
+    """The authority that issues certificates with `issuer: acme`, and the account there."""
+
+    directory: str = Field(
+        "https://acme-v02.api.letsencrypt.org/directory", pattern=r"^https://\S+$", max_length=512
+    )
+    """The address of its directory; without it Let's Encrypt's."""
+    email: str | None = Field(None, pattern=r"^[^@\s,:?]+@[^@\s,:?]+$", examples=["ops@plaza.example"])
+    """Where it writes to about the account."""
+    terms_agreed: bool = False
+    """That you have read its terms and agree: without it no account is made."""
+    external_account: ExternalAccount | None = None
+    """For authorities that only take customers of theirs."""
+
+
 class Certificate(Component):
     """A certificate for load balancers.
 
-    `managed` ones are issued and renewed by the target itself; `upload` brings one along that was issued
-    elsewhere.
+    `managed` ones are issued and renewed by the target itself; `acme` ones through rehost, by an authority of your
+    choice, with a key that moves with the stack; `upload` brings one along that was issued elsewhere.
     """
 
     domains: tuple[CertificateDomain, ...] = Field(min_length=1, max_length=100, examples=[["plaza.example"]])
     """Names that it holds for; `*.plaza.example` stands for all names one level below."""
-    issuer: Literal["managed", "upload"] = "managed"
-    """Who issues it: the target, or somebody before."""
+    issuer: Literal["managed", "acme", "upload"] = "managed"
+    """Who has it issued: the target, rehost, or somebody before."""
+    key: Literal["rsa-2048", "p256"] = "rsa-2048"
+    """For `acme`: the kind of its key."""
     certificate: str | None = Field(None, examples=["${secrets.site-certificate}"])
     """For `upload`: the chain in PEM, the certificate itself first; text or `${secrets.<name>}`."""
     private_key: SecretText | None = Field(None, examples=["${secrets.site-key}"])
@@ -157,9 +183,14 @@ class Certificate(Component):
             raise complaint(
                 f"an uploaded certificate has no {missing}", "both are brought along", f"add `{missing}:`"
             )
-        if self.issuer == "managed" and given:
+        if self.issuer != "upload" and given:
+            summary = f"{'a managed' if self.issuer == 'managed' else 'an issued'} certificate brings one along"
+            who = "the target" if self.issuer == "managed" else "rehost"
+            raise complaint(summary, f"{who} has it issued", "write issuer: upload", given[0])
+        if self.issuer != "acme" and "key" in self.model_fields_set:
+            why = "rehost makes keys of certificates that it has issued itself"
             raise complaint(
-                "a managed certificate brings one along", "the target issues it", "write issuer: upload", given[0]
+                "this certificate can't have a kind of key", why, "remove it, or write issuer: acme", "key"
             )
         return self
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from rehost.stacks.model.base import Component, Name, SecretName, complaint
 from rehost.stacks.model.compute import Server, Volume
 from rehost.stacks.model.data import Cache, Database
-from rehost.stacks.model.edge import Certificate, LoadBalancer, StaticAddress
+from rehost.stacks.model.edge import Acme, Certificate, LoadBalancer, StaticAddress
 from rehost.stacks.model.mail import Mail
 from rehost.stacks.model.network import Firewall, Network
 from rehost.stacks.model.services import Service
@@ -41,7 +41,7 @@ class Secret(Component):
 
     generate: int | None = Field(None, ge=8, le=1024, examples=[32])
     """How many random bytes it is made of."""
-    key: Literal["rsa-2048", "rsa-4096"] | None = Field(None, examples=["rsa-2048"])
+    key: Literal["rsa-2048", "rsa-4096", "p256"] | None = Field(None, examples=["rsa-2048"])
     """The private key that is made."""
     from_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["SMTP_PASSWORD"])
     """The environment variable that holds it."""
@@ -116,6 +116,8 @@ class Stack(Component):
     """Public addresses that outlive servers, by name."""
     certificates: dict[Name, Certificate] = Field(default_factory=dict)
     """Certificates by name."""
+    acme: Acme | None = None
+    """The authority for certificates with `issuer: acme`."""
     load_balancers: dict[Name, LoadBalancer] = Field(default_factory=dict)
     """Load balancers by name."""
     databases: dict[Name, Database] = Field(default_factory=dict)

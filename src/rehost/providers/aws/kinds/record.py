@@ -72,7 +72,7 @@ class Record(Tie):
         else:
             row["TTL"] = inputs["ttl"]
             row["ResourceRecords"] = [
-                {"Value": _quoted(str(value), str(inputs["type"]))} for value in inputs["records"]
+                {"Value": quoted(str(value), str(inputs["type"]))} for value in inputs["records"]
             ]
         return row
 
@@ -105,7 +105,7 @@ def _plain(name: str) -> str:
     return name.rstrip(".").replace("\\052", "*")
 
 
-def _quoted(value: str, type_: str) -> str:
+def quoted(value: str, type_: str) -> str:
     """A TXT value as the API takes it: quoted strings of at most 255 characters each."""
     if type_ != "TXT":
         return value

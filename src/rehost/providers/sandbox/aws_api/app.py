@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,8 @@ from rehost.providers.sandbox.aws_api.operations import service_of
 from rehost.providers.sandbox.aws_api.signature import Signatures, is_signed
 from rehost.providers.sandbox.aws_api.strict import Strict
 from rehost.providers.sandbox.aws_api.strict.rules import Settings
-from rehost.providers.sandbox.wire import App, Environ
+from rehost.providers.sandbox.aws_api.zones import public_zones
+from rehost.providers.sandbox.wire import Answer, App, Environ
 
 _PLAIN = {"s3", "ec2", "route53", "iam", "sts", "rds", "elbv2", "acm", "elasticache", "secretsmanager"}
 """Services whose requests moto tells by the name in their signature alone."""
@@ -66,6 +68,9 @@ class AwsApi:
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/moto-api/"):
             return self._moto(environ, start_response)
+        if environ.get("PATH_INFO") == "/_sandbox/zones":
+            answer = json.dumps({"zones": public_zones()}).encode()
+            return Answer(200, [("Content-Type", "application/json")], answer).send(start_response)
         call = self.dialect.call(environ)
         # A bucket may let in whoever asks: that is for its policy to say.
         anonymous = call.service == "s3" and not is_signed(environ)

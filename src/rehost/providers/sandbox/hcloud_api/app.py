@@ -174,6 +174,9 @@ class HcloudApi:
                 for p in self._projects.values()
             }
             return _json(200, {"projects": counts, "calls": self.calls}, {})
+        if request.path == "/_sandbox/zones":
+            zones = [zone for p in self._projects.values() for zone in p.records.get("zones", {}).values()]
+            return _json(200, {"zones": [_zone(zone) for zone in zones]}, {})
         if request.path == "/_sandbox/behaviour" and request.method == "POST":
             body = request.get_json(force=True)
             for name in _SWITCHES:
@@ -183,6 +186,25 @@ class HcloudApi:
             self.behaviour.slow |= {row["command"]: row["seconds"] for row in body.get("slow_actions", [])}
             return _json(200, {}, {})
         return _json(404, {}, {})
+
+
+def _zone(zone: Record) -> Record:
+    """A zone as name servers need it, with full names."""
+    return {
+        "name": zone["name"],
+        # Names without a last dot are below the zone.
+        "origin": zone["name"],
+        "servers": zone["authoritative_nameservers"]["assigned"],
+        "records": [
+            {
+                "name": zone["name"] if row["name"] == "@" else f"{row['name']}.{zone['name']}",
+                "type": row["type"],
+                "ttl": row["ttl"] if row["ttl"] is not None else zone["ttl"],
+                "values": [record["value"] for record in row["records"]],
+            }
+            for row in zone["_sets"].values()
+        ],
+    }
 
 
 @cache

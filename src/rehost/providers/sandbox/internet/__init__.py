@@ -1,0 +1,1 @@
+"""What lies between the stand-ins: a registry, name servers, and a certificate authority."""
