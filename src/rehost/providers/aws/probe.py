@@ -13,6 +13,7 @@ from typing import Any
 from rehost.providers import probes
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.prices import charges
+from rehost.providers.aws.probe_free import FREE, calls
 from rehost.providers.botoerrors import guarded
 from rehost.providers.probes import LABEL, PREFIX
 from rehost.stacks.catalog import HOURS, Bill, Sheet
@@ -87,7 +88,7 @@ class AwsProber:
         if self._missing(t.INSTANCE):
             about = "where Service Quotas does not tell how many there may be"
             lines.append(f"{self._missing(t.INSTANCE)} instances{self._cost(t.INSTANCE)}, {about}")
-        made = [what for token, what in _FREE if self._missing(token)]
+        made = [what for token, what in FREE if self._missing(token)]
         lines += [f"1 {what}" for what in dict.fromkeys(made)]
         if self._wanted.stack.buckets:
             lines.append("1 bucket with one object")
@@ -146,7 +147,7 @@ class AwsProber:
                 yield Result("rights", what, Verdict.OK)
             except ProviderError as error:
                 yield self._denied(what, error)
-        for token, what in _FREE:
+        for token, what in FREE:
             if self._wanted.first(token) is not None:
                 yield from self._free(token, what)
 
@@ -184,7 +185,7 @@ class AwsProber:
     def _free(self, token: str, what: str) -> Iterator[Result]:
         """Make something of a service that costs nothing, and remove it."""
         name = f"{PREFIX}{self._mark}-{secrets.token_hex(3)}"
-        service, make, given, remove = _free_calls(token, name)
+        service, make, given, remove = calls(token, name)
         action = f"{service}:{_action(make)}"
         try:
             made = self._call(service, make, **given)
@@ -363,7 +364,7 @@ class AwsProber:
         """Everything with the tag goes, and what has the name where there are no tags to look for."""
         try:
             removed = [*self._clean_addresses(), *self._clean_network()]
-            for token, what in _FREE:
+            for token, what in FREE:
                 if self._wanted.first(token) is not None:
                     removed += self._clean_free(token, what)
             if self._wanted.stack.buckets:
@@ -398,51 +399,6 @@ class AwsProber:
                     self._heedless("secretsmanager", "delete_secret", **given)
                     told.append(f"{what} {row['Name']}")
         return told
-
-
-_FREE: Sequence[tuple[str, str]] = (
-    (t.DATABASE, "database parameter group"),
-    (t.BALANCER, "target group"),
-    (t.SECRET, "secret"),
-)
-"""Where a right can't be shown by a dry run: what is made instead, which costs nothing for a moment."""
-
-_Removal = Callable[[Any], tuple[str, dict[str, Any]]]
-
-
-def _free_calls(token: str, name: str) -> tuple[str, str, dict[str, Any], _Removal]:
-    if token == t.DATABASE:
-        given = {"DBParameterGroupName": name, "DBParameterGroupFamily": "postgres16", "Description": "a check"}
-        return (
-            "rds",
-            "create_db_parameter_group",
-            given,
-            lambda _: (
-                "delete_db_parameter_group",
-                {"DBParameterGroupName": name},
-            ),
-        )
-    if token == t.BALANCER:
-        given = {"Name": name, "TargetType": "lambda"}
-        return (
-            "elbv2",
-            "create_target_group",
-            given,
-            lambda made: (
-                "delete_target_group",
-                {"TargetGroupArn": made["TargetGroups"][0]["TargetGroupArn"]},
-            ),
-        )
-    given = {"Name": name, "SecretString": "a check"}
-    return (
-        "secretsmanager",
-        "create_secret",
-        given,
-        lambda made: (
-            "delete_secret",
-            {"SecretId": made["ARN"], "ForceDeleteWithoutRecovery": True},
-        ),
-    )
 
 
 def _action(operation: str) -> str:
