@@ -48,6 +48,8 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     stack["buckets"] = {
         name: {
             "versioning": draw(st.booleans()),
+            "encrypted": draw(st.booleans()),
+            "owner_enforced": draw(st.booleans()),
             "public_read": draw(st.booleans()),
             "cors": draw(st.sampled_from([[], [{"origins": ["https://plaza.example"], "headers": ["*"]}]])),
             "lifecycle": draw(st.sampled_from([[], [{"prefix": "tmp/", "expire_days": 7}]])),

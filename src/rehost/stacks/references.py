@@ -22,7 +22,7 @@ ATTRIBUTES = {
     "databases": ("url", "host", "port", "name", "user", "password"),
     "caches": ("url", "host", "port", "password"),
     "volumes": ("device",),
-    "secrets": ("", "value", "public_key"),
+    "secrets": ("", "value", "quoted", "public_key"),
     "dns": ("name_servers",),
 }
 """What `${...}` may ask of each family of components."""

@@ -297,6 +297,12 @@ class AwsLowering(Components):
             if bucket.versioning:
                 status = {"versioningConfiguration": {"status": "Enabled"}}
                 yield self.lowering.resource(t.VERSIONING, name, {**of, **status}, component=component)
+            if bucket.encrypted:
+                how = {"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}, "bucketKeyEnabled": False}
+                yield self.plain(t.ENCRYPTION, name, component, {**of, "rules": [how]})
+            if bucket.owner_enforced:
+                enforced = {"objectOwnership": "BucketOwnerEnforced"}
+                yield self.plain(t.OWNERSHIP, name, component, {**of, "rule": enforced})
             if bucket.cors:
                 rules: list[Value] = [cors_rule(rule) for rule in bucket.cors]
                 yield self.plain(t.CORS, name, component, {**of, "corsRules": rules})

@@ -30,8 +30,14 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
         reason = "volumes are not encrypted by the provider"
         yield Finding(f"volumes.{name}", Fit.LOST, reason, "encrypt the file system on the server (LUKS)")
     storage = catalog.storage_location(target)
-    for name in stack.buckets:
+    for name, bucket in stack.buckets.items():
         component = f"buckets.{name}"
+        if bucket.encrypted:
+            reason = "there is no setting that has objects encrypted where they lie"
+            yield Finding(component, Fit.LOST, reason, "encrypt them before they are written")
+        if bucket.owner_enforced:
+            reason = "there is no setting that makes access lists of objects say nothing"
+            yield Finding(component, Fit.LOST, reason, "write objects without an access list")
         yield Finding(component, Fit.OPERATOR, "the keys of the object storage are made by hand", _KEYS)
         if storage != target.region:
             yield Finding(

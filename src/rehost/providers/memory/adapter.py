@@ -188,6 +188,8 @@ class _Lower:
                     "name": self._l.global_name(name),
                     "versioning": bucket.versioning,
                     "publicRead": bucket.public_read,
+                    "encrypted": bucket.encrypted or None,
+                    "ownerEnforced": bucket.owner_enforced or None,
                     "cors": [rule.model_dump() for rule in bucket.cors] or None,
                     "lifecycle": [rule.model_dump(exclude_none=True) for rule in bucket.lifecycle] or None,
                     "tags": self._l.marks(token, name),

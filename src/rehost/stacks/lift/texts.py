@@ -62,7 +62,7 @@ class Texts:
         if address is not None:
             family, _, name = address.partition(".")
             if family == "secrets":
-                self._draft.secret(name)
+                self._draft.secret(name.removesuffix(".quoted"))
             return f"${{{address}}}"
         if isinstance(value, Join):
             return "".join(self.text(part, hint) for part in value.parts)
@@ -72,6 +72,8 @@ class Texts:
 def _addresses(stack: Stack, texts: Mapping[str, str], secrets: Mapping[str, Value]) -> Iterator[str]:
     for name in secrets:
         yield f"secrets.{name}"
+    for name in secrets:
+        yield f"secrets.{name}.quoted"
     for family, attributes in ATTRIBUTES.items():
         if family == "secrets":
             continue

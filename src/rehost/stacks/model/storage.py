@@ -57,6 +57,10 @@ class Bucket(Component):
     """Whether former versions of objects are kept."""
     public_read: bool = False
     """Whether everybody may read its objects."""
+    encrypted: bool = False
+    """Whether the target encrypts its objects where they lie, with keys of its own."""
+    owner_enforced: bool = False
+    """Whether objects are the bucket's owner's, whoever wrote them, and their access lists say nothing."""
     cors: tuple[CorsRule, ...] = ()
     """Web pages of other origins that may use it from a browser."""
     lifecycle: tuple[LifecycleRule, ...] = ()

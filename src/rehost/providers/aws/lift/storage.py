@@ -16,7 +16,7 @@ from rehost.stacks.lift.texts import Texts
 from rehost.stacks.model import Record
 from rehost.stacks.model.zones import KINDS
 
-_SETTINGS = (t.ACCESS, t.VERSIONING, t.CORS, t.LIFECYCLE, t.POLICY)
+_SETTINGS = (t.ACCESS, t.ENCRYPTION, t.OWNERSHIP, t.VERSIONING, t.CORS, t.LIFECYCLE, t.POLICY)
 
 
 def buckets(made: AwsJob) -> None:
@@ -40,6 +40,17 @@ def _settings(made: AwsJob, name: str, item: Item) -> dict[str, Any]:
             if not on:
                 made.draft.known.add(setting.key)
                 continue
+        elif setting.type == t.ENCRYPTION:
+            how = [rule["applyServerSideEncryptionByDefault"] for rule in inputs["rules"]]
+            if how != [{"sseAlgorithm": "AES256"}]:
+                made.draft.leave(setting, "a stack file names no keys of one's own for buckets; it stays as it is")
+                continue
+            data["encrypted"] = True
+        elif setting.type == t.OWNERSHIP:
+            if inputs["rule"] != {"objectOwnership": "BucketOwnerEnforced"}:
+                made.draft.leave(setting, "a stack file leaves objects to the bucket's owner; it stays as it is")
+                continue
+            data["owner_enforced"] = True
         elif setting.type == t.CORS:
             data["cors"] = [cors(rule) for rule in inputs["corsRules"]]
         elif setting.type == t.LIFECYCLE:
