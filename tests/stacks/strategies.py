@@ -60,6 +60,7 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     for name in names:
         servers[name] = draw(_servers(stack, servers, firewalls, keys))
     stack["servers"] = servers
+    _way_out(draw, stack, servers)
     stack["firewalls"] = {name: draw(_firewalls(names)) for name in firewalls}
     members = [f"{name}-{n}" for name, s in servers.items() for n in range(1, s["count"] + 1)]
     stack["volumes"] = {
@@ -78,6 +79,8 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
         for name, member in zip(("one", "two"), draw(st.permutations(single))[:2], strict=False)
         if draw(st.booleans())
     }
+    if draw(st.booleans()):
+        stack["static_addresses"]["spare"] = {"reverse": "spare.plaza.example"}
     stack["dns"] = {zone: draw(_records(zone, public, buckets)) for zone in draw(_some(ZONES[provider], 2))}
     stack |= draw(_edge(stack, servers))
     return {key: value for key, value in stack.items() if value}
@@ -131,6 +134,19 @@ def _networks(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+def _way_out(draw: st.DrawFn, stack: dict[str, Any], servers: dict[str, Any]) -> None:
+    """A way out for private servers, in stacks with a network. Public ones don't share their subnets at Amazon."""
+    public = [f"servers.{name}" for name, server in servers.items() if server["public"] and server["count"]]
+    leads = any("user_data" in server and "${servers." in server["user_data"] for server in servers.values())
+    choices = ["none", "shared", "zonal", *([] if leads else public)]
+    if "network" not in stack:
+        return
+    stack["network"]["way_out"] = draw(st.sampled_from(choices))
+    if stack["network"]["way_out"] != "none":
+        for server in servers.values():
+            server.pop("subnet", None)
+
+
 @st.composite
 def _servers(
     draw: st.DrawFn, stack: dict[str, Any], before: dict[str, Any], firewalls: list[str], keys: list[str]
@@ -160,9 +176,12 @@ def _servers(
             st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in LABELS.items()})
         ),
         "placement": draw(st.sampled_from([None, None, "spread"])),
+        "reverse": draw(st.sampled_from([None, None, "{server}.plaza.example"])),
         "user_data": "".join(draw(st.lists(st.sampled_from(texts), max_size=3))),
     }
     server = {key: value for key, value in server.items() if value is not None}
+    if not server["public"]:
+        server.pop("reverse", None)
     subnets = list((stack.get("network") or {}).get("subnets", {}))
     if subnets and draw(st.booleans()):
         server["subnet"] = draw(st.sampled_from(subnets))

@@ -58,16 +58,16 @@ def networked(provider: str, subnets: dict[str, str], **parts: Any) -> dict[str,
 @BOTH
 def test_a_subnet_gets_another_name(provider: str, tmp_path: Path) -> None:
     one, other = ({name: "10.8.1.0/24", "kept": "10.8.2.0/24"} for name in ("old", "new"))
-    assert follows(provider, tmp_path, networked(provider, one), networked(provider, other)) == {
-        "create",
-        "delete",
-    }
+    # Hetzner knows it by its range alone.
+    done = {"create", "delete"} if provider == "aws" else set()
+    assert follows(provider, tmp_path, networked(provider, one), networked(provider, other)) == done
 
 
 @BOTH
 def test_two_subnets_change_names(provider: str, tmp_path: Path) -> None:
     one, other = {"a": "10.8.1.0/24", "b": "10.8.2.0/24"}, {"b": "10.8.1.0/24", "a": "10.8.2.0/24"}
-    assert follows(provider, tmp_path, networked(provider, one), networked(provider, other)) == {"replace"}
+    done = {"replace"} if provider == "aws" else set()
+    assert follows(provider, tmp_path, networked(provider, one), networked(provider, other)) == done
 
 
 @BOTH

@@ -109,6 +109,7 @@ TITLES = {
     "region": "A target's provider has no such region",
     "repeated": "Something is named twice",
     "reserved-name": "A target reserves this name",
+    "reverse": "A reverse name does not lead to its address, or can't be had at a target",
     "roles": "A role can't be had as it is asked for",
     "rule-direction": "A firewall rule has the key of the other direction",
     "rules": "A firewall has more rules than a target allows",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
+from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.load import Loaded
 from rehost.stacks.model import Listener, Stack
 from rehost.stacks.servicechecks import check_target
@@ -29,6 +29,7 @@ def check_edge(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
                 ("certificates", name, "issuer"),
             )
     yield from _addresses(stack, loaded)
+    yield from _reverse(stack, loaded)
 
 
 def _listeners(listen: tuple[Listener, ...], loaded: Loaded, path: PathKey) -> Iterator[Diagnostic]:
@@ -70,6 +71,8 @@ def _provable(loaded: Loaded, name: str, domains: tuple[str, ...]) -> Iterator[D
 def _addresses(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
     taken: dict[str, str] = {}
     for name, address in stack.static_addresses.items():
+        if address.on is None:
+            continue
         path: PathKey = ("static_addresses", name, "on")
         members = stack.servers_at(address.on)
         family, _, server = address.on.partition(".")
@@ -93,3 +96,48 @@ def _addresses(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
                 fix = f"set public: true in servers.{group}"
                 why = "the static address takes the place of a public one"
                 yield Diagnostic("private", f"{address.on} has no public address", why, fix, path)
+
+
+def _reverse(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
+    """Reverse names of what has no address, and names that don't lead to it: mail servers ask both ways."""
+    for group, server in stack.servers.items():
+        path: PathKey = ("servers", group, "reverse")
+        if server.reverse is None:
+            continue
+        if not server.public and ("servers", group, "public") not in loaded.left_out:
+            fix = f"set public: true in servers.{group}, or remove the name"
+            yield Diagnostic("private", f"servers.{group} has no public address", "none leads back", fix, path)
+            continue
+        for member in server.members(group):
+            address = stack.address_of(member)
+            name = server.reverse.replace("{server}", member)
+            if address is None or stack.static_addresses[address].reverse is None:
+                led = {
+                    f"servers.{group}",
+                    f"servers.{member}",
+                    *([f"static_addresses.{address}"] if address else []),
+                }
+                yield from _forward(stack, name, led, path)
+    for name, wanted in stack.static_addresses.items():
+        if wanted.reverse is not None:
+            led = {f"static_addresses.{name}", *([wanted.on] if wanted.on else [])}
+            led |= {f"servers.{member}" for member in stack.servers_at(wanted.on or "")}
+            yield from _forward(stack, wanted.reverse, led, ("static_addresses", name, "reverse"))
+
+
+def _forward(stack: Stack, name: str, led: set[str], path: PathKey) -> Iterator[Diagnostic]:
+    """A finding where the stack has the name's zone, and no record in it that leads to the address."""
+    zone = stack.zone_of(name)
+    records = [r for r in stack.dns.get(zone or "", ()) if r.full(zone or "") == name and r.type == "A"]
+    if zone is None or any(record.to in led or record.a for record in records):
+        return
+    relative = "@" if name == zone else name.removesuffix(f".{zone}")
+    target = sorted(led)[-1]
+    yield Diagnostic(
+        "reverse",
+        f"{name} does not lead to the address that leads back to it",
+        "mail servers ask both ways, and Amazon gives no reverse name to others",
+        f'add a record to {zone}: {{name: "{relative}", to: {target}}}',
+        path,
+        severity=Severity.WARNING,
+    )

@@ -316,6 +316,7 @@ class Planner:
         heads = frozenset(change.path.split(".")[0].split("[")[0] for change in effective)
         self._changing[resource.urn] = heads
         outputs = {**now.outputs, **{head: inputs.get(head) for head in heads}}
+        outputs.update((name, UNKNOWN) for head in heads for name in rules.moves.get(head, ()))
         disruption = max((change.disruption for change in effective), default=Disruption.NONE)
         if disruption >= Disruption.RESTART or heads & rules.renewing:
             outputs.update(dict.fromkeys(rules.volatile, UNKNOWN))

@@ -73,6 +73,8 @@ class KindRules:
     value of another input."""
     volatile: frozenset[str] = frozenset()
     """Outputs that an update with a restart may change (public addresses)."""
+    moves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By input: outputs that its change may change (a server's address with its public nets)."""
     identity: str = "tag"
     """How a lost create is found again: `tag` (rehost-id), `natural` (a natural key), `name` (unique name)."""
     tags: str = ""
@@ -95,6 +97,8 @@ class KindRules:
     """Properties that hold other resources' ids as whole numbers, as the official provider writes them."""
     within: tuple[str, ...] = ()
     """Inputs with ids of resources that it is gone with: it is not deleted by itself where one of them is."""
+    empties: bool = False
+    """Its deletion takes out what is in it: others need not let go before, where a value is taken from it."""
     joins: bool = False
     """Only ties two others together (an attachment): nothing is lost with it."""
     create_s: float = 600.0

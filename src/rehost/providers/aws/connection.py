@@ -13,6 +13,7 @@ from rehost.providers.aws import survey
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.kinds import (
     address,
+    address_name,
     bucket,
     cache,
     certificate,
@@ -57,6 +58,7 @@ from rehost.stacks.sql import role as sql_role
 _CLASSES: Sequence[Any] = (
     address.Eip,
     address.EipAssociation,
+    address_name.EipDomainName,
     bucket.Bucket,
     cache.ReplicationGroup,
     cache.SubnetGroup,

@@ -59,6 +59,7 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
         if known:
             yield from unmet(name, server, target.region, offered)
     yield from _addresses(stack)
+    yield from _reverse(stack)
     for name, balancer in stack.load_balancers.items():
         yield from _load_balancer(stack, name, balancer)
     yield from _volumes(stack)
@@ -167,6 +168,20 @@ def _addresses(stack: Stack) -> Iterator[Diagnostic]:
                 at = ("servers", name, "count")
                 yield Diagnostic("servers", f"there is no room for all servers of {name}", why, fix, at)
                 break
+
+
+def _reverse(stack: Stack) -> Iterator[Diagnostic]:
+    for name, server in stack.servers.items():
+        bare = [member for member in server.members(name) if stack.address_of(member) is None]
+        if server.reverse and server.public and bare:
+            yield Diagnostic(
+                "reverse",
+                f"{', '.join(bare[:3])} will have no reverse name",
+                "Amazon gives reverse names to static addresses only",
+                f"add static_addresses: {{{bare[0]}: {{on: servers.{bare[0]}}}}}",
+                ("servers", name, "reverse"),
+                severity=Severity.WARNING,
+            )
 
 
 def _volumes(stack: Stack) -> Iterator[Diagnostic]:

@@ -216,9 +216,18 @@ def certificate(make: AwsLowering, name: str, wanted: Certificate) -> Iterator[R
 
 
 def static_address(make: AwsLowering, name: str, address: StaticAddress) -> Iterator[Resource]:
-    """An address of its own, put on one server."""
-    component = f"static_addresses.{name}"
+    """An address of its own, put on one server or kept for later, and the name that it leads back to."""
+    component, stack = f"static_addresses.{name}", make.lowering.stack
     yield make.tagged(t.ADDRESS, name, component, {"domain": "vpc"}, override=address.override)
-    member = make.lowering.stack.servers_at(address.on)[0]
-    join = {"allocationId": make.ref(t.ADDRESS, name), "instanceId": make.ref(t.INSTANCE, member)}
-    yield make.plain(t.ADDRESSED, name, component, join)
+    member = next(iter(stack.servers_at(address.on or "")), None)
+    if member is not None:
+        join = {"allocationId": make.ref(t.ADDRESS, name), "instanceId": make.ref(t.INSTANCE, member)}
+        yield make.plain(t.ADDRESSED, name, component, join)
+    reverse = address.reverse or (stack.reverse_of(member) if member else None)
+    if reverse:
+        # The name has to resolve to the address before.
+        zone = stack.zone_of(reverse)
+        forward = [r for r in stack.dns.get(zone or "", ()) if r.full(zone or "") == reverse and r.type == "A"]
+        after = (make.lowering.urn(t.RECORD, f"{reverse}/A"),) if forward else ()
+        inputs = {"allocationId": make.ref(t.ADDRESS, name), "domainName": reverse}
+        yield make.plain(t.ADDRESS_NAME, name, component, inputs, after=after)

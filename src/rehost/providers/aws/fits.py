@@ -20,12 +20,14 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
     if network and network.way_out == "shared" and len({s.zone for s in network.layout().values()}) > 1:
         reason = "the gateway is in one zone: when that is away, servers of the others reach no Internet either"
         yield Finding("network", Fit.LOST, reason, "write network: {way_out: zonal}")
+    for name, server in stack.servers.items():
+        if server.reverse and any(stack.address_of(member) is None for member in server.members(name)):
+            reason = "only static addresses have reverse names"
+            yield Finding(f"servers.{name}", Fit.LOST, reason, "give each server a static address")
     for name, address in stack.static_addresses.items():
         if address.reverse:
-            reason = "a reverse name is given to an address once the name resolves to it"
-            step = (
-                f"aws ec2 modify-address-attribute --domain-name {address.reverse}, for the address's allocation"
-            )
+            reason = "a reverse name is taken once the name resolves to the address"
+            step = f"let {address.reverse} resolve to it (the zone has to be delegated), and deploy again"
             yield Finding(f"static_addresses.{name}", Fit.OPERATOR, reason, step)
     relay = stack.mail.relay if stack.mail else None
     if relay is not None and relay.port == 25:

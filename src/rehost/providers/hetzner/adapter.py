@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rehost.providers import figures
 from rehost.providers.base import BaseAdapter, Condition, RuleBook
-from rehost.providers.hetzner import catalog, prices
+from rehost.providers.hetzner import catalog, places, prices
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.diagnose import diagnose
 from rehost.providers.hetzner.fits import fits
@@ -21,9 +21,9 @@ from rehost.stacks.diagnostics import Diagnostic
 from rehost.stacks.graph import Resource, Value, is_unknown
 from rehost.stacks.lift.draft import Draft, LiftJob
 from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Stack, Target
+from rehost.stacks.model import Network, Stack, Target
 from rehost.stacks.portability import Finding
-from rehost.stacks.ports import Candidate, Change, Need
+from rehost.stacks.ports import Candidate, Change, Disruption, Need
 
 if TYPE_CHECKING:
     from rehost.providers.hetzner.connection import HetznerConnection
@@ -61,9 +61,24 @@ def _certificate(change: Change, old: Mapping[str, Value], new: Mapping[str, Val
     return None if change.path == "certificate" and len(sides) == 2 and sides[0] == sides[1] else change
 
 
-CONDITIONS: dict[str, Condition] = {t.VOLUME: _volume, t.SERVER: _server, t.UPLOADED: _certificate}
+def _balancer_network(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
+    """A load balancer goes from one subnet of its network into another in place."""
+    network = [str(side or "").partition("-")[0] for side in (change.old, change.new)]
+    moves = change.path == "subnetId" and (is_unknown(change.new) or network[0] == network[1])
+    return replace(change, replaces=False, disruption=Disruption.RESTART) if moves else change
 
-OPTIONS = {"object_storage_location": "The location of the buckets, where the region has no object storage."}
+
+CONDITIONS: dict[str, Condition] = {
+    t.VOLUME: _volume,
+    t.SERVER: _server,
+    t.BALANCER_NETWORK: _balancer_network,
+    t.UPLOADED: _certificate,
+}
+
+OPTIONS = {
+    "object_storage_location": "The location of the buckets, where the region has no object storage.",
+    places.OPTION: "The locations of the zones beyond the first, such as nbg1, hel1.",
+}
 
 
 @dataclass
@@ -114,12 +129,16 @@ class HetznerAdapter(BaseAdapter):
         return list(fits(stack, target))
 
     def needs(self, stack: Stack, target: Target) -> Sequence[Need]:
-        """Type and image of each server group."""
+        """Type, image and subnets of each server group, type and subnet of each load balancer."""
         needs: list[Need] = []
+        subnets = {"subnets": tuple((stack.network or Network()).layout())}
         for name, server in stack.servers.items():
-            needs.append(Need(f"servers.{name}.type", "server_type", size_of(server)))
+            where = {"locations": places.of_group(stack, target, server)}
+            needs.append(Need(f"servers.{name}.type", "server_type", {**size_of(server), **where}))
             image = {"image": server.image, "architecture": server.architecture}
             needs.append(Need(f"servers.{name}.image", "image", image))
+            for member in server.members(name) if server.subnet is None else ():
+                needs.append(Need(f"servers.{member}.subnet", "subnet", subnets, pool=f"servers.{name}"))
         for name, balancer in stack.load_balancers.items():
             size = {
                 "services": sum(not listener.redirect for listener in balancer.listen),
@@ -127,10 +146,13 @@ class HetznerAdapter(BaseAdapter):
                 "certificates": len({listener.certificate for listener in balancer.listen} - {None}),
             }
             needs.append(Need(f"load_balancers.{name}.type", "load_balancer_type", size))
+            needs.append(Need(f"load_balancers.{name}.subnet", "subnet", subnets, pool="load balancers"))
         return needs
 
     def offers(self, need: Need, target: Target) -> Sequence[Candidate] | None:
         """From the catalog: types with the cheapest first (those without a known price last), images by name."""
+        if need.kind == "subnet":
+            return [Candidate(name, f"the subnet {name}") for name in need.requirement["subnets"]]
         if need.kind == "image":
             name = need.requirement["image"]
             there = (name, _ARCHITECTURES[need.requirement["architecture"]]) in catalog.images()
@@ -141,7 +163,13 @@ class HetznerAdapter(BaseAdapter):
             rows = [row for row in catalog.load_balancer_types() if all(row[key] >= asked[key] for key in asked)]
             known = [offer for row in rows if (offer := sheet.named("load_balancers", row["name"]))]
             return [figures.candidate(offer, self.currency) for offer in known if not offer.retired]
-        found = [offer for offer in sheet.of("servers") if figures.fits(offer, need.requirement)]
+        elsewhere = [self.sheet(place) for place in need.requirement.get("locations", ()) if place != target.region]
+        found = [
+            offer
+            for offer in sheet.of("servers")
+            if figures.fits(offer, need.requirement)
+            and all(other.named("servers", offer.name) for other in elsewhere)
+        ]
         return [figures.candidate(offer, self.currency) for offer in figures.cheapest_first(found)]
 
     def meets(self, need: Need, value: Any, target: Target) -> bool:

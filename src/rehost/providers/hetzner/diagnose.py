@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner.places import check_locations
 from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.model import Firewall, LoadBalancer, Network, Rule, Server, Stack, Target
@@ -63,6 +64,7 @@ def diagnose(stack: Stack, target: Target, offered: Callable[[Mapping[str, Any]]
             why = f"a network has at most {_SERVERS} servers, and this group makes it {total + server.count}"
             yield Diagnostic("servers", "there are too many servers", why, "use fewer", ("servers", name, "count"))
         total += server.count
+    yield from check_locations(target)
     yield from _volumes(stack)
     for name, firewall in stack.firewalls.items():
         yield from _firewall(stack, name, firewall)
@@ -138,15 +140,6 @@ def _network(network: Network) -> Iterator[Diagnostic]:
 
 def _server(stack: Stack, name: str, server: Server) -> Iterator[Diagnostic]:
     path: PathKey = ("servers", name)
-    if server.subnet in stack.subnets() and not server.public and len(stack.subnets()) > 1:
-        yield Diagnostic(
-            "subnet",
-            f"the servers may get their addresses in another subnet than {server.subnet}",
-            "Hetzner makes a server without a public address in a network, not in one of its subnets",
-            "set public: true, or keep to one subnet",
-            (*path, "subnet"),
-            severity=Severity.WARNING,
-        )
     longest = f"{stack.stack}-{name}-{max(server.count, 1)}"
     if len(longest) > _HOST_NAME:
         why = f"{longest} has {len(longest)} characters, a host name at most {_HOST_NAME}"

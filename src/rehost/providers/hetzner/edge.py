@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rehost.providers.hetzner import tokens as t
 from rehost.stacks.acme.lower import issued
 from rehost.stacks.graph import UNKNOWN, Join, Resource, Value, is_unknown, reveal
-from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
+from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, Server, StaticAddress
 
 if TYPE_CHECKING:
     from rehost.providers.hetzner.lower import HetznerLowering
@@ -27,10 +27,10 @@ def load_balancer(make: HetznerLowering, name: str, balancer: LoadBalancer) -> I
     yield make.labelled(t.BALANCER, name, component, inputs, override=balancer.override)
     join = {
         "loadBalancerId": make.ref(t.BALANCER, name),
-        "networkId": make.ref(t.NETWORK, "main"),
+        "subnetId": make.subnet(make.lowering.fact(f"load_balancers.{name}.subnet")),
         "enablePublicInterface": not balancer.internal,
     }
-    subnets = tuple(make.lowering.urn(t.SUBNET, subnet) for subnet in make.subnets)
+    subnets = tuple(make.lowering.urn(t.SUBNET, str(subnet.cidr)) for subnet in make.subnets.values())
     yield make.plain(t.BALANCER_NETWORK, name, component, join, after=subnets)
     joined = (make.lowering.urn(t.BALANCER_NETWORK, name),)
     for member in make.lowering.stack.servers_at(balancer.to):
@@ -125,19 +125,36 @@ def _renewed(name: str, content: Value) -> Value:
 
 
 def static_address(make: HetznerLowering, name: str, address: StaticAddress) -> Iterator[Resource]:
-    """A primary address; the server that it is for names it when it is made."""
+    """A primary address; the server that it is for names it when it is made, or takes it while it is off."""
     component = f"static_addresses.{name}"
+    member = next(iter(make.lowering.stack.servers_at(address.on or "")), None)
     inputs = {
         "type": "ipv4",
-        "location": make.lowering.target.region,
+        "location": make.location_of(member) if member else make.lowering.target.region,
         "assigneeType": "server",
         "autoDelete": False,
     }
     yield make.labelled(t.PRIMARY_IP, name, component, inputs, override=address.override)
-    if address.reverse:
+    reverse = address.reverse or (make.lowering.stack.reverse_of(member) if member else None)
+    if reverse:
         pointer = {
             "primaryIpId": make.ref(t.PRIMARY_IP, name),
             "ipAddress": make.ref(t.PRIMARY_IP, name, "ipAddress"),
-            "dnsPtr": address.reverse,
+            "dnsPtr": reverse,
         }
         yield make.plain(t.RDNS, name, component, pointer)
+
+
+def reverse_names(make: HetznerLowering, group: str, server: Server) -> Iterator[Resource]:
+    """The names that a group's public addresses of both versions lead back to; static ones have their own."""
+    stack = make.lowering.stack
+    for member in server.members(group) if server.public and server.reverse else ():
+        for family, path in (("v4", "ipv4Address"), ("v6", "ipv6Address")):
+            if family == "v4" and stack.address_of(member):
+                continue
+            pointer = {
+                "serverId": make.ref(t.SERVER, member),
+                "ipAddress": make.ref(t.SERVER, member, path),
+                "dnsPtr": (server.reverse or "").replace("{server}", member),
+            }
+            yield make.plain(t.RDNS, f"servers.{member}.{family}", f"servers.{member}", pointer)

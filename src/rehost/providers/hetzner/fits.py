@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rehost.providers.hetzner import catalog
+from rehost.providers.hetzner import catalog, places
 from rehost.stacks.model import Firewall, Stack, Target
 from rehost.stacks.portability import Finding, Fit
 
@@ -19,13 +19,10 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
     yield from _network(stack, target)
     for name, firewall in stack.firewalls.items():
         yield from _firewall(stack, name, firewall)
-    for name, server in stack.servers.items():
+    for name in stack.servers:
         component = f"servers.{name}"
         reason = "disks of servers are not encrypted by the provider"
         yield Finding(component, Fit.LOST, reason, "encrypt what needs it on the server")
-        if server.subnet and not server.public and len(stack.subnets()) > 1:
-            reason = "servers without a public address take one in any subnet of the network"
-            yield Finding(component, Fit.SUBSTITUTED, reason)
     for name in stack.volumes:
         reason = "volumes are not encrypted by the provider"
         yield Finding(f"volumes.{name}", Fit.LOST, reason, "encrypt the file system on the server (LUKS)")
@@ -64,10 +61,18 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
 
 def _network(stack: Stack, target: Target) -> Iterator[Finding]:
     zones = {subnet.zone for subnet in stack.subnets().values()}
-    if len(zones) > 1:
-        place = catalog.locations().get(target.region, {}).get("city", target.region)
-        reason = f"the {len(zones)} zones become one: a location ({place}) has none inside"
-        yield Finding("network", Fit.LOST, reason, "plan for the loss of the whole location instead")
+    have = places.locations(target)
+    cities = [catalog.locations().get(place, {}).get("city", place) for place in have]
+    if len(zones) > len(have) and len(have) == 1:
+        reason = f"the {len(zones)} zones become one: a location ({cities[0]}) has none inside"
+        step = "name further locations for them (zone_locations), or plan for the loss of the whole location"
+        yield Finding("network", Fit.LOST, reason, step)
+    elif len(zones) > len(have):
+        reason = f"the {len(zones)} zones become {len(have)}: {', '.join(cities)}"
+        yield Finding("network", Fit.LOST, reason, "name further locations for them (zone_locations)")
+    elif len(zones) > 1:
+        reason = f"the zones are locations ({', '.join(cities[: len(zones)])}), further from each other than zones"
+        yield Finding("network", Fit.SUBSTITUTED, reason)
 
 
 def _firewall(stack: Stack, name: str, firewall: Firewall) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rehost.providers.hetzner import catalog, edge
 from rehost.providers.hetzner import tokens as t
+from rehost.providers.hetzner.places import location_of, locations
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
@@ -46,6 +47,7 @@ class HetznerLowering(Components):
             yield from self._firewall(name, firewall)
         for group, server in stack.servers.items():
             yield from self._servers(group, server)
+            yield from edge.reverse_names(self, group, server)
         if self._way_out:
             yield self._route_out(self._way_out)
         yield from self._volumes()
@@ -89,14 +91,15 @@ class HetznerLowering(Components):
         inputs = {"ipRange": str(network.cidr)}
         yield self.labelled(t.NETWORK, "main", "network", inputs, override=network.override)
         zone = catalog.locations()[self.lowering.target.region]["network_zone"]
-        for name, subnet in self.subnets.items():
+        for subnet in self.subnets.values():
             part = {
                 "networkId": self.ref(t.NETWORK, "main"),
                 "type": "cloud",
                 "networkZone": zone,
                 "ipRange": str(subnet.cidr),
             }
-            yield self.lowering.resource(t.SUBNET, name, part, component="network")
+            # Named by its range, which is all that Hetzner knows of it: another name moves nobody.
+            yield self.lowering.resource(t.SUBNET, str(subnet.cidr), part, component="network")
 
     def _names_servers(self, firewall: Firewall) -> bool:
         rules = (*firewall.ingress, *firewall.egress)
@@ -176,7 +179,7 @@ class HetznerLowering(Components):
         return own
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
-        after = tuple(self.lowering.urn(t.SUBNET, name) for name in self.subnets)
+        after = tuple(self.lowering.urn(t.SUBNET, str(subnet.cidr)) for subnet in self.subnets.values())
         if self._way_out and not server.public:
             after += (self.lowering.urn(t.NETWORK_ROUTE, "way-out"),)
         attached = [
@@ -190,11 +193,11 @@ class HetznerLowering(Components):
             inputs: dict[str, Value] = {
                 "serverType": self.lowering.fact(f"servers.{group}.type"),
                 "image": self.lowering.fact(f"servers.{group}.image"),
-                "location": self.lowering.target.region,
+                "location": self.location_of(member),
                 "sshKeys": [self.ref(t.KEY, name) for name in server.ssh_keys] or None,
                 "publicNets": [self._public_net(server, member)],
                 "placementGroupId": self._group_of(group, position) if server.placement else None,
-                "networks": [self._private_net(server)],
+                "networks": [self._private_net(server, member)],
                 "firewallIds": [self.ref(t.FIREWALL, name) for name in attached] if server.public else None,
                 "ignoreRemoteFirewallIds": True
                 if server.public and len(attached) < len(server.firewalls)
@@ -224,12 +227,27 @@ class HetznerLowering(Components):
         address = self.ref(t.SERVER, member, "ipv4Address" if public else "networks[0].ip")
         return {"serverId": self.ref(t.SERVER, member), "connection": {"address": address}}
 
-    def _private_net(self, server: Server) -> dict[str, Value]:
-        """The network, and the subnet where one is asked for: only a server with another interface can be put into
-        it, since the call that makes a server takes networks alone."""
-        net: dict[str, Value] = {"networkId": self.ref(t.NETWORK, "main")}
-        chosen = server.subnet if server.public and len(self.subnets) > 1 else None
-        return net | ({"subnetId": self.ref(t.SUBNET, chosen)} if chosen else {})
+    def _private_net(self, server: Server, member: str) -> dict[str, Value]:
+        return {
+            "networkId": self.ref(t.NETWORK, "main"),
+            "subnetId": self.subnet(self._subnet_of(server, member)),
+        }
+
+    def subnet(self, name: Value) -> Value:
+        """A subnet by name, as far as it is chosen."""
+        return UNKNOWN if name is UNKNOWN else self.ref(t.SUBNET, str(self.subnets[str(name)].cidr))
+
+    def _subnet_of(self, server: Server, member: str) -> Value:
+        """The subnet of a server. Which one it was given is a fact: more subnets move no server that exists."""
+        return server.subnet or self.lowering.fact(f"servers.{member}.subnet")
+
+    def location_of(self, member: str) -> Value:
+        """The location of a server: that of its subnet's zone."""
+        subnet = self._subnet_of(self._stack.servers[member.rpartition("-")[0]], member)
+        if subnet is UNKNOWN:
+            places = locations(self.lowering.target)
+            return UNKNOWN if len(places) > 1 else places[0]
+        return location_of(self.lowering.target, self.subnets[str(subnet)].zone)
 
     def _public_net(self, server: Server, member: str) -> dict[str, Value]:
         net: dict[str, Value] = {"ipv4Enabled": server.public, "ipv6Enabled": server.public}
@@ -251,7 +269,7 @@ class HetznerLowering(Components):
                 inputs = {
                     "size": max(10, -(-volume.size // _GIB)),
                     "format": volume.filesystem,
-                    "location": self.lowering.target.region,
+                    "location": self.location_of(member),
                 }
                 yield self.labelled(t.VOLUME, full, component, inputs, override=volume.override)
                 join = {"volumeId": self.ref(t.VOLUME, full), "serverId": self.ref(t.SERVER, member)}

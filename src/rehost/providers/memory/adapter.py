@@ -267,7 +267,8 @@ class _Lower:
     def _edge(self) -> Iterator[Resource]:
         stack = self._l.stack
         for name, address in stack.static_addresses.items():
-            inputs: dict[str, Value] = {"serverId": self._ref("server", stack.servers_at(address.on)[0])}
+            members = stack.servers_at(address.on or "")
+            inputs: dict[str, Value] = {"serverId": self._ref("server", members[0]) if members else None}
             if address.reverse:
                 inputs["reverse"] = address.reverse
             yield self._make("staticAddress", name, f"static_addresses.{name}", inputs, address.override)

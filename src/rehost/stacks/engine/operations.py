@@ -79,7 +79,8 @@ def operations(plan: Plan, graph: Graph, state: State, rules: Callable[[str], Ki
             _wait(made, f"delete {other}", f"delete {urn}")
             # What is itself deleted first lets go by that; waiting for its successor too would be a circle.
             # So would an update be that leaves go of nothing: it only came after the one that goes.
-            kept = other in given and not _names(resource.inputs, state.resources[other].id)
+            old = state.resources[other]
+            kept = other in given and (rules(old.type).empties or not _names(resource.inputs, old.id))
             if not first & {urn, other} and not kept and f"make {urn}" in made:
                 _wait(made, f"delete {other}", f"make {urn}")
     for key, old in state.replaced.items():

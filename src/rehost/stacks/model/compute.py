@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from rehost.stacks.model.base import Bytes, Component, Override
+from rehost.stacks.model.base import Bytes, Component, Override, complaint
+
+_HOST = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])")
+_LONGEST = 35
+"""Characters of a server's name, at most."""
+
+
+def _reverse(text: str) -> str:
+    if not _HOST.fullmatch(text.replace("{server}", "x")) or len(text.replace("{server}", "x" * _LONGEST)) > 253:
+        why = "a reverse look-up gives a full host name, in lower case"
+        raise complaint("this is no host name", why, "write for example {server}.plaza.example")
+    return text
+
+
+ReverseName = Annotated[str, AfterValidator(_reverse)]
+"""A full host name, in which `{server}` stands for the server's own."""
 
 
 class Size(Component):
@@ -37,6 +53,8 @@ class Server(Component):
     """A subnet's name; without it the group is spread over all."""
     ssh_keys: tuple[str, ...] = ()
     """Names under `ssh_keys` of the stack."""
+    reverse: ReverseName | None = Field(None, examples=["mail.plaza.example", "{server}.plaza.example"])
+    """The name that reverse look-ups of the public addresses give; `{server}` stands for `app-1`."""
     firewalls: tuple[str, ...] = ()
     """Names under `firewalls` of the stack."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -196,10 +196,13 @@ class Certificate(Component):
 
 
 class StaticAddress(Component):
-    """A public IPv4 address that stays when the server behind it is replaced: for partners' allow-lists."""
+    """A public IPv4 address that stays when the server behind it is replaced: for partners' allow-lists.
 
-    on: str = Field(examples=["servers.app-1"])
-    """One server: `servers.app-1`, or a group of one."""
+    Without `on` it is reserved, and goes to no server yet.
+    """
+
+    on: str | None = Field(None, examples=["servers.app-1"])
+    """One server: `servers.app-1`, or a group of one. It may go to another one later."""
     reverse: Host | None = Field(None, examples=["mail.plaza.example"])
     """The name that a reverse look-up of the address gives."""
     override: Override = Field(default_factory=dict)

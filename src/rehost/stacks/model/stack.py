@@ -168,8 +168,15 @@ class Stack(Component):
 
     def address_of(self, server: str) -> str | None:
         """The name of the static address of a server, None if it has none."""
-        found = (name for name, a in self.static_addresses.items() if server in self.servers_at(a.on))
+        found = (name for name, a in self.static_addresses.items() if a.on and server in self.servers_at(a.on))
         return next(found, None)
+
+    def reverse_of(self, server: str) -> str | None:
+        """The name that the public addresses of a server lead back to: that of its static address, or its own."""
+        address = self.address_of(server)
+        own = self.servers[server.rpartition("-")[0]].reverse
+        given = self.static_addresses[address].reverse if address else None
+        return given or (own.replace("{server}", server) if own else None)
 
     def group_of(self, service: str) -> str | None:
         """The server group of a service, None if it names none and there is not exactly one."""

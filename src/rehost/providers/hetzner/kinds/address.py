@@ -200,8 +200,12 @@ class Rdns:
         return self.create(call, inputs)
 
     def delete(self, call: Call, known: Known) -> None:
+        plural, word, _, id_ = self._parent(known.inputs)
         try:
-            self._set(call, known.inputs, None)
+            # An address that its server has lost took its name along.
+            record = self.api.call("GET", f"/{plural}/{id_}")[word]
+            if str(known.inputs["ipAddress"]) in self._pointers(record):
+                self._set(call, known.inputs, None)
         except ProviderError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from rehost.providers.hetzner.kinds.common import CloudKind, Part
@@ -76,10 +77,13 @@ class LoadBalancerNetwork(_Part):
     """A load balancer in a private network; the natural key is both."""
 
     def seen(self, inputs: Mapping[str, Value], record: Mapping[str, Any]) -> Live | None:
-        network = str(inputs.get("networkId") or str(inputs.get("subnetId", "")).split("-")[0])
+        network = self._network(inputs)
         for net in record["private_net"]:
             if str(net["network"]) == network:
+                subnet = str(inputs.get("subnetId") or "")
+                within = subnet and ip_address(net["ip"]) in ip_network(subnet.partition("-")[2])
                 outputs: dict[str, Value] = {
+                    **({"subnetId": subnet if within else ""} if subnet else {}),
                     "loadBalancerId": inputs["loadBalancerId"],
                     "networkId": inputs.get("networkId", net["network"]),
                     "ip": net["ip"],
@@ -92,27 +96,59 @@ class LoadBalancerNetwork(_Part):
         balancer, _, network = id_.partition("-")
         return {"loadBalancerId": balancer, "networkId": network}
 
+    @staticmethod
+    def _network(inputs: Mapping[str, Value]) -> str:
+        return str(inputs.get("networkId") or str(inputs.get("subnetId", "")).partition("-")[0])
+
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         if self.find(inputs) is None:
-            body = {"network": int(inputs["networkId"])}
+            body: dict[str, Any] = {"network": int(self._network(inputs))}
+            if inputs.get("subnetId"):
+                body["ip_range"] = str(inputs["subnetId"]).partition("-")[2]
             if inputs.get("ip"):
                 body["ip"] = inputs["ip"]
             self.act(call, inputs, "attach_to_network", body)
-        return self.update(call, Known("", "", inputs, {}), inputs)
+        return self._opened(call, inputs)
 
-    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
+    def _opened(self, call: Call, inputs: Mapping[str, Value]) -> Live:
+        """With a public interface, or without."""
         live, public = self.must(inputs), inputs.get("enablePublicInterface", True)
         if live.outputs["enablePublicInterface"] != public:
             self.act(call, inputs, "enable_public_interface" if public else "disable_public_interface", {})
             live = self.must(inputs)
         return live
 
-    def delete(self, call: Call, known: Known) -> None:
-        live = self.find(known.inputs)
+    def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
+        del known
+        live = self.find(inputs)
+        if live is not None and live.outputs.get("subnetId") == inputs.get("subnetId"):
+            return self._opened(call, inputs)
+        record = self.api.call("GET", f"/load_balancers/{inputs['loadBalancerId']}")["load_balancer"]
+        # It keeps one interface at least. What is internal must answer nobody while that is the public one.
+        hidden = [] if record["public_net"]["enabled"] else record["services"]
+        for service in hidden:
+            self.act(call, inputs, "delete_service", {"listen_port": service["listen_port"]})
+        if live is not None:
+            self._leave(call, inputs)
+        made = self.create(call, inputs)
+        for service in hidden:
+            self.act(call, inputs, "add_service", _again(service))
+        return made
+
+    def _leave(self, call: Call, inputs: Mapping[str, Value]) -> None:
+        live = self.find(inputs)
         if live is not None and not live.outputs["enablePublicInterface"]:
             # A load balancer keeps one interface at least.
-            self.act(call, known.inputs, "enable_public_interface", {})
-        self.undo(call, known, "detach_from_network", {"network": int(known.inputs["networkId"])})
+            self.act(call, inputs, "enable_public_interface", {})
+        self.undo(call, Known("", "", inputs, {}), "detach_from_network", {"network": int(self._network(inputs))})
+
+    def delete(self, call: Call, known: Known) -> None:
+        self._leave(call, known.inputs)
+
+
+def _again(service: Mapping[str, Any]) -> dict[str, Any]:
+    """A service as it was told, in the form that makes one."""
+    return {key: value for key, value in service.items() if value is not None}
 
 
 class LoadBalancerTarget(_Part):

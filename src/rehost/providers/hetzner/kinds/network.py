@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from rehost.providers.hetzner.kinds.common import CloudKind, Part
-from rehost.stacks.errors import ProviderError
+from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
@@ -65,11 +66,33 @@ class NetworkSubnet(_InNetwork):
         return self.must(inputs)
 
     def delete(self, call: Call, known: Known) -> None:
+        # What moves into another subnet in the same run is taken out here where that one needs the addresses.
+        self._empty(call, known)
         try:
             self.undo(call, known, "delete_subnet", {"ip_range": known.inputs["ipRange"]})
         except ProviderError as error:
-            error.fix = error.fix or "servers with addresses in it have to go first: keep it, or replace them"
+            error.fix = error.fix or "take what is not of this stack out of it, or keep it"
             raise
+
+    def _empty(self, call: Call, known: Known) -> None:
+        """Take out servers and load balancers of the network's own stack. Others, and load balancers that would
+        be open to everybody without a network, stay."""
+        network = str(known.inputs["networkId"])
+        try:
+            record = self.api.call("GET", f"/networks/{network}")["network"]
+        except ProviderError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return
+            raise
+        stack, inside = (record.get("labels") or {}).get("rehost-stack"), ip_network(str(known.inputs["ipRange"]))
+        for plural in ("servers", "load_balancers") if stack else ():
+            rows = self.api.all(plural, label_selector=f"rehost-stack={stack}")
+            for row in rows:
+                for net in row["private_net"]:
+                    mine = str(net["network"]) == network and ip_address(net["ip"]) in inside
+                    if mine and row["public_net"].get("enabled", True):
+                        path = f"/{plural}/{row['id']}/actions/detach_from_network"
+                        self.api.done(call, self.api.call("POST", path, {"network": int(network)}))
 
 
 class NetworkRoute(_InNetwork):

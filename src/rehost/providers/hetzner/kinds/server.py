@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -12,7 +12,8 @@ from rehost.stacks.ports import Call, Known, Live
 
 
 class Server(CloudKind):
-    """A server, made with its networks: one without public addresses can't start otherwise."""
+    """A server, made with its networks. One that is to be in a certain subnet is put into it before it starts,
+    since the call that makes it takes networks alone; without public addresses it can't start before."""
 
     plural, word = "servers", "server"
 
@@ -53,6 +54,32 @@ class Server(CloudKind):
             "rebuildProtection": record["protection"]["rebuild"],
         }
 
+    def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
+        if all(item.inputs for item in known):
+            return super().read(known)
+        # What is imported has no inputs that name its subnets: the networks tell.
+        ranges = {
+            str(network["id"]): [subnet["ip_range"] for subnet in network["subnets"]]
+            for network in self.api.all("networks")
+        }
+        records = {str(record["id"]): record for record in self.api.all(self.plural)}
+        return [self._read(item, records.get(item.id), ranges) for item in known]
+
+    def _read(
+        self, item: Known, record: Mapping[str, Any] | None, ranges: Mapping[str, Sequence[str]]
+    ) -> Live | None:
+        if record is None:
+            return None
+        if item.inputs:
+            return self.live(item.inputs, record)
+        private = [
+            {**net, "subnet": f"{net['network']}-{range_}"}
+            for net in record["private_net"]
+            for range_ in ranges.get(str(net["network"]), ())
+            if ip_address(net["ip"]) in ip_network(range_)
+        ]
+        return super().live({}, {**record, "private_net": private})
+
     def live(self, asked: Mapping[str, Value], record: Mapping[str, Any]) -> Live:
         # The API does not say which subnet an address is from: the one asked for, if it is in there.
         subnets = {str(net["networkId"]): str(net.get("subnetId") or "") for net in asked.get("networks") or []}
@@ -85,7 +112,7 @@ class Server(CloudKind):
                 **({"ipv4": int(nets["ipv4"])} if nets.get("ipv4") else {}),
             },
             **({"placement_group": int(inputs["placementGroupId"])} if inputs.get("placementGroupId") else {}),
-            "start_after_create": True,
+            "start_after_create": self._starts_at_once(inputs),
         }
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
@@ -93,7 +120,14 @@ class Server(CloudKind):
         if not any(net.get("subnetId") for net in inputs.get("networks") or []):
             return made
         self._join(call, made.id, inputs)
+        self._power(call, made.id, on=True)
         return self.one(made.id, inputs)
+
+    @staticmethod
+    def _starts_at_once(inputs: Mapping[str, Value]) -> bool:
+        public = (inputs.get("publicNets") or [{}])[0]
+        inside = any(net.get("subnetId") for net in inputs.get("networks") or [])
+        return bool(public.get("ipv4Enabled", True) or public.get("ipv6Enabled", True) or not inside)
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
         resized = known.inputs.get("serverType") != inputs.get("serverType")
@@ -121,6 +155,10 @@ class Server(CloudKind):
                 self.api.done(call, self.api.call("POST", f"/firewalls/{id_}/actions/{command}", {key: row}))
         if known.inputs.get("networks") != inputs.get("networks"):
             self._join(call, known.id, inputs)
+        unchanged = all(known.inputs.get(key) == value for key, value in inputs.items())
+        if not self._starts_at_once(inputs) and (unchanged or not known.inputs.get("networks")):
+            # An interrupted create may have left it before its start.
+            self._power(call, known.id, on=True)
 
     def _join(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> None:
         """Put a server into the networks, and in the subnets, that it should be in, and out of others."""
@@ -152,19 +190,38 @@ class Server(CloudKind):
     def _swap_address(self, call: Call, id_: str, wanted: str) -> None:
         """Give a server that is off another IPv4 address; one that was made with it goes, a static one stays."""
         present = self.api.call("GET", f"/servers/{id_}")["server"]["public_net"]["ipv4"]
+        passing = False
         if present and str(present["id"]) != wanted:
             path = f"/primary_ips/{present['id']}"
-            self.api.done(call, self.api.call("POST", f"{path}/actions/unassign", {}))
-            if self.api.call("GET", path)["primary_ip"]["auto_delete"]:
-                self.api.call("DELETE", path)
-        if not wanted:
-            name = f"server-{id_}-{call.client_token[:8]}"
-            about = {"type": "ipv4", "assignee_type": "server", "assignee_id": int(id_)}
-            answer = self.api.call("POST", "/primary_ips", {"name": name, "auto_delete": True, **about})
-            self.api.done(call, answer)
-        elif not present or str(present["id"]) != wanted:
+            passing = self.api.call("GET", path)["primary_ip"]["auto_delete"]
+            if not (passing and not wanted):
+                self.api.done(call, self.api.call("POST", f"{path}/actions/unassign", {}))
+                if passing:
+                    self.api.call("DELETE", path)
+        if not wanted and not passing:
+            self._passing_address(call, id_)
+        elif wanted and (not present or str(present["id"]) != wanted):
+            holder = str(self.api.call("GET", f"/primary_ips/{wanted}")["primary_ip"]["assignee_id"] or "")
+            if holder and holder != id_:
+                self._take_from(call, holder, wanted)
             body = {"assignee_type": "server", "assignee_id": int(id_)}
             self.api.done(call, self.api.call("POST", f"/primary_ips/{wanted}/actions/assign", body))
+
+    def _passing_address(self, call: Call, id_: str) -> None:
+        """Give a server that is off an address that goes with it."""
+        name = f"server-{id_}-{call.client_token[:8]}"
+        about = {"type": "ipv4", "assignee_type": "server", "assignee_id": int(id_)}
+        answer = self.api.call("POST", "/primary_ips", {"name": name, "auto_delete": True, **about})
+        self.api.done(call, answer)
+
+    def _take_from(self, call: Call, holder: str, address: str) -> None:
+        """Take a static address from the server that had it so far, which gets a passing one."""
+        on = self.api.call("GET", f"/servers/{holder}")["server"]["status"] == "running"
+        self._power(call, holder, on=False)
+        self.api.done(call, self.api.call("POST", f"/primary_ips/{address}/actions/unassign", {}))
+        self._passing_address(call, holder)
+        if on:
+            self._power(call, holder, on=True)
 
     def _regroup(self, call: Call, id_: str, wanted: str) -> None:
         if self.api.call("GET", f"/servers/{id_}")["server"]["placement_group"]:

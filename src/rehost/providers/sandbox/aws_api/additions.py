@@ -29,6 +29,7 @@ def complete(service: str) -> None:
             _placement_groups()
             _groups_of_servers()
             _sizes_of_images()
+            _names_of_addresses()
         case "iam":
             _instance_profile_tags()
         case "acm":
@@ -86,6 +87,53 @@ def _sizes_of_images() -> None:
         return [{**row, "Ebs": {**row["Ebs"], "VolumeSize": IMAGE_GIB}} for row in rows]
 
     setattr(Ami, "block_device_mappings", property(mappings))  # noqa: B010
+
+
+def _names_of_addresses() -> None:
+    """Reverse names of static addresses. That a name resolves to its address nobody can tell here."""
+    from moto.core.responses import ActionResult
+    from moto.ec2.exceptions import EC2ClientError
+    from moto.ec2.models import EC2Backend
+    from moto.ec2.responses import EC2Response
+
+    def shown(address: Any) -> dict[str, Any]:
+        about = {"PublicIp": address.public_ip, "AllocationId": address.allocation_id}
+        name = vars(address).get("rehost_name")
+        return {**about, **({"PtrRecord": f"{name}."} if name else {})}
+
+    def addresses(self: Any, ids: list[str]) -> list[Any]:
+        found: list[Any] = self.ec2_backend.describe_addresses(ids)
+        return found
+
+    def describe(self: Any) -> ActionResult:
+        rows = [shown(address) for address in addresses(self, self._get_param("AllocationIds", []))]
+        # What has no name has no attribute.
+        return ActionResult({"Addresses": [row for row in rows if "PtrRecord" in row]})
+
+    def modify(self: Any) -> ActionResult:
+        (address,) = addresses(self, [self._get_param("AllocationId")])
+        address.rehost_name = str(self._get_param("DomainName")).rstrip(".")
+        return ActionResult({"Address": shown(address)})
+
+    def reset(self: Any) -> ActionResult:
+        (address,) = addresses(self, [self._get_param("AllocationId")])
+        address.rehost_name = None
+        return ActionResult({"Address": shown(address)})
+
+    release = EC2Backend.release_address
+
+    def kept(self: Any, address: Any = None, allocation_id: Any = None) -> None:
+        named = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
+        if any(vars(row).get("rehost_name") for row in named):
+            error = EC2ClientError("You must remove the reverse DNS record of the address before you release it.")
+            error.code = "InvalidAddress.Locked"
+            raise error
+        release(self, address, allocation_id)
+
+    _put(EC2Response, "describe_addresses_attribute", describe)
+    _put(EC2Response, "modify_address_attribute", modify)
+    _put(EC2Response, "reset_address_attribute", reset)
+    _put(EC2Backend, "release_address", kept)
 
 
 def _placement_groups() -> None:
