@@ -239,6 +239,8 @@ def _records(draw: st.DrawFn, zone: str, public: list[str], buckets: list[str]) 
         if draw(st.booleans()):
             record["ttl"] = draw(st.sampled_from([60, 300, 86400]))
         records.append(record)
+        if kind in ("a", "to") and draw(st.booleans()):
+            records.append({**{k: v for k, v in record.items() if k != kind}, "a": "192.0.2.9"})
     return records
 
 

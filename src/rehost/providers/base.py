@@ -77,6 +77,7 @@ class RuleBook:
                 raw[key] = frozenset(raw.get(key, ()))
             for key in ("shows", "addresses", "within"):
                 raw[key] = tuple(raw.get(key, ()))
+            raw["alone"] = tuple(raw["alone"]) if "alone" in raw else None
             raw["moves"] = {key: tuple(names) for key, names in raw.get("moves", {}).items()}
             raw["unique"] = tuple(tuple(names) for names in raw.get("unique", ()))
             raw["disruption"] = {

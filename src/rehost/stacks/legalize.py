@@ -77,7 +77,7 @@ class _Made:
             name: service.model_copy(update={"on": stack.group_of(name)})
             for name, service in stack.services.items()
         }
-        self._new["dns"] = mail.zones(stack)
+        self._new["dns"] = dict(mail.zones(stack))
         self._new["load_balancers"] = {
             name: _pointed(stack, balancer) for name, balancer in stack.load_balancers.items()
         }
@@ -164,6 +164,13 @@ class _Made:
             self._origins |= {(kind, item): (family, name) for item in items}
         del self._new[family][name]
         self._texts[f"{address}.host"] = f"${{servers.{made.host}.private_ip}}"
+        for zone, records in self._new["dns"].items():
+            self._new["dns"][zone] = tuple(
+                record.model_copy(update={"to": None, "a": (f"${{{address}.host}}",)})
+                if record.to == address
+                else record
+                for record in records
+            )
 
 
 def _drawn(address: str, secrets: dict[str, Secret]) -> str:

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import UNKNOWN, Graph, Join, Ref, Resource, Secret, Value, make_urn, reveal
-from rehost.stacks.model import Network, Stack, Target
+from rehost.stacks.model import Network, Record, Stack, Target
 from rehost.stacks.ports import Adapter
+from rehost.stacks.records import normal
 from rehost.stacks.secretkeys import public_key
 
 if TYPE_CHECKING:
@@ -115,6 +116,24 @@ class Lowering:
         if not present:
             return ""
         return present[0] if len(present) == 1 else Join(tuple(present))
+
+    def values_of(
+        self,
+        records: tuple[Record, ...],
+        export: Callable[[str], Value],
+        pointed: Callable[[str], list[Value]],
+    ) -> list[Value]:
+        """The values of a record set: as they are written, in their normal form, or what `pointed` answers."""
+        found: list[Value] = []
+        for record in records:
+            given = record.values()
+            if given is None:
+                found += pointed(record.to or "")
+                continue
+            for text in given[1]:
+                value = self.text(text, export)
+                found.append(normal(given[0], value) if isinstance(value, str) else value)
+        return found
 
     def _refer(self, address: str, export: Callable[[str], Value]) -> Value:
         if address in self.texts:

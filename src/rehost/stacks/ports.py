@@ -93,6 +93,8 @@ class KindRules:
     """Inputs whose update in place gives the volatile outputs new values, whatever it interrupts."""
     paper: bool = False
     """It serves nobody: replacing it interrupts nothing."""
+    alone: tuple[str, str] | None = None
+    """An input and the value with which a resource has its other unique values to itself (a CNAME its name)."""
     integers: frozenset[str] = frozenset()
     """Properties that hold other resources' ids as whole numbers, as the official provider writes them."""
     within: tuple[str, ...] = ()

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
+import idna
+
 from rehost.stacks.diagnostics import Diagnostic, PathKey, did_you_mean
 
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -13,11 +15,50 @@ _NAME = re.compile(rf"^(@|(\*|{_LABEL})(\.{_LABEL})*)$")
 _HOST = re.compile(rf"^({_LABEL}\.)+[a-z0-9-]*[a-z][a-z0-9-]*\.?$", re.IGNORECASE)
 _CAA = re.compile(r'^(\d+) ([a-z0-9]+) ("[^"]*"|[^\s"]+)$')
 _STRINGS = re.compile(r'^"((?:[^"\\]|\\.)*)"(?:\s+"((?:[^"\\]|\\.)*)")*$')
+_STRING = 255
 _FORMS = {
     "MX": ("priority and host", "10 mail.{zone}"),
     "SRV": ("priority, weight, port and host", "10 5 443 host.{zone}"),
     "CAA": ("flags, tag and value", '0 issue "letsencrypt.org"'),
 }
+
+
+def ascii_name(text: str) -> str:
+    """A name as DNS has it: lower case, other letters in punycode (IDNA 2008). What can't be so stays."""
+    try:
+        return idna.encode(text, uts46=True, std3_rules=False).decode() if not text.isascii() else text.lower()
+    except idna.IDNAError:
+        return text
+
+
+def normal(type_: str, value: str) -> str:
+    """A value in the one form in which every provider takes it and tells it back: single blanks, host names in
+    lower case, IPv6 at its shortest, the value of CAA in quotes. Texts stay as they are."""
+    match type_:
+        case "AAAA":
+            try:
+                return str(IPv6Address(value))
+            except ValueError:
+                return value
+        case "CAA":
+            match = _CAA.match(value)
+            return value if match is None else f'{match[1]} {match[2]} "{match[3].strip(chr(34))}"'
+        case "CNAME" | "MX" | "NS" | "SRV":
+            return " ".join(value.split()).lower()
+    return value
+
+
+def strings(text: str) -> list[str]:
+    """A text cut into pieces of at most 255 bytes, as DNS holds it; no character is cut in two."""
+    pieces, piece, size = [], "", 0
+    for character in text:
+        width = len(character.encode())
+        if size + width > _STRING:
+            pieces.append(piece)
+            piece, size = "", 0
+        piece += character
+        size += width
+    return [*pieces, piece]
 
 
 def check_name(name: str, zone: str, path: PathKey) -> Iterator[Diagnostic]:
@@ -27,7 +68,7 @@ def check_name(name: str, zone: str, path: PathKey) -> Iterator[Diagnostic]:
         why = f"names are relative to the zone: this would be {name.rstrip('.')}.{zone}"
         yield Diagnostic("record-name", f"{name!r} repeats the zone", why, f"write {short!r}", path)
     elif not _NAME.match(name):
-        low = name.lower().rstrip(".")
+        low = ascii_name(name).rstrip(".")
         fix = (
             f"write {low!r}" if _NAME.match(low) else "use @ for the zone itself, *, letters, digits, dashes and _"
         )
@@ -97,6 +138,8 @@ def _host(type_: str, value: str, zone: str, path: PathKey) -> Iterator[Diagnost
             else f"a record of type {type_} names a host"
         )
         fix = did_you_mean(value, [f"{value}.{zone}"]) if bare else f"write for example host.{zone}"
+        if not value.isascii() and _HOST.match(ascii_name(value)):
+            why, fix = "DNS has other letters in another form", f"write {ascii_name(value)}"
         yield Diagnostic("record-value", f"{value!r} is no full host name", why, fix, path)
 
 

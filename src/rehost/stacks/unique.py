@@ -5,7 +5,7 @@ When such a value goes from one resource to another in one plan, the one that ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from rehost.stacks.graph import Value, is_unknown, reveal
@@ -19,13 +19,17 @@ _Claim = tuple[tuple[str, ...], tuple[_Range, ...]]
 
 
 def taken_from(
-    takers: Iterable[Holder], holders: Iterable[Holder], rules: Callable[[str], KindRules]
+    takers: Iterable[Holder], holders: Sequence[Holder], rules: Callable[[str], KindRules]
 ) -> dict[str, tuple[str, ...]]:
     """For every taker whose inputs claim what holders have: which holders. Unknown values claim nothing."""
     held: dict[tuple[str, ...], list[tuple[str, tuple[_Range, ...]]]] = {}
     for name, token, inputs in holders:
         for key, ranges in _claims(token, inputs, rules(token)):
             held.setdefault(key, []).append((name, ranges))
+    claimed: dict[tuple[str, ...], list[tuple[str, bool]]] = {}
+    for name, token, inputs in holders:
+        for key, alone in _alone(token, inputs, rules(token)):
+            claimed.setdefault(key, []).append((name, alone))
     found: dict[str, tuple[str, ...]] = {}
     for name, token, inputs in takers if held else ():
         mine = [
@@ -33,6 +37,12 @@ def taken_from(
             for key, ranges in _claims(token, inputs, rules(token))
             for other, theirs in held.get(key, ())
             if all(one.overlaps(two) for one, two in zip(ranges, theirs, strict=True))
+        ]
+        mine += [
+            other
+            for key, alone in _alone(token, inputs, rules(token))
+            for other, theirs in claimed.get(key, ())
+            if other != name and alone != theirs
         ]
         if mine:
             found[name] = tuple(dict.fromkeys(mine))
@@ -53,3 +63,13 @@ def _claims(token: str, inputs: Mapping[str, Value], rules: KindRules) -> Iterat
                 texts.append(str(reveal(value)))
         # Ranges of the two versions of IP never overlap.
         yield (*texts, *(str(range_.version) for range_ in ranges)), tuple(ranges)
+
+
+def _alone(token: str, inputs: Mapping[str, Value], rules: KindRules) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """What a resource shares with others of its type, and whether it is one that shares it with none."""
+    if rules.alone is None:
+        return
+    name, value = rules.alone
+    shared = [inputs.get(other) for other in rules.unique[0] if other != name]
+    if not any(item is None or is_unknown(item) for item in shared):
+        yield (token, *(str(reveal(item)) for item in shared)), inputs.get(name) == value

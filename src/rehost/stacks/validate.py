@@ -18,11 +18,11 @@ from rehost.stacks.load import Loaded
 from rehost.stacks.mailchecks import check_mail
 from rehost.stacks.model import Rule, Stack, Target
 from rehost.stacks.ports import Adapter
-from rehost.stacks.records import check_name, check_value
-from rehost.stacks.references import check_cycles, check_texts, references
+from rehost.stacks.references import check_cycles, check_texts
 from rehost.stacks.servicechecks import check_hosts, check_services
 from rehost.stacks.sshkeys import check_key
 from rehost.stacks.wayout import check_substitute, check_way_out
+from rehost.stacks.zonechecks import check_zone
 
 _PRIVATE = [IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
 RESERVED_LABEL = "rehost-"
@@ -261,56 +261,17 @@ class _Checks:
             yield Diagnostic("peer", f"{peer!r} is no peer of a rule", why, fix, path)
 
     def _zone(self, zone: str) -> Iterator[Diagnostic]:
-        seen: dict[tuple[str, str], int] = {}
+        yield from check_zone(self._stack, zone, self._line)
         for number, record in enumerate(self._stack.dns[zone]):
-            path: PathKey = ("dns", zone, number)
-            name = record.name.lower()
-            given = record.values()
-            type_, values = given or ("A", ())
-            key = "to" if given is None else type_.lower()
-            yield from check_name(record.name, zone, (*path, "name"))
-            if (name, type_) in seen:
-                first = self._loaded.span(self._loaded.address(("dns", zone, seen[(name, type_)])))
-                yield Diagnostic(
-                    "duplicate-record",
-                    f"{name} has two records of type {type_}",
-                    f"the first is in line {first.line}",
-                    "put the values into one record",
-                    (*path, key),
-                )
-            if type_ == "CNAME" and name == "@":
-                why = "it has NS and SOA records already, and a CNAME stands alone"
-                summary = "the zone's own name can't be a CNAME"
-                yield Diagnostic("cname-apex", summary, why, "use `to` or `a`", (*path, key))
-            elif any(n == name and "CNAME" in (t, type_) and t != type_ for n, t in seen):
-                summary = f"{name} is a CNAME and has other records too"
-                yield Diagnostic(
-                    "cname-beside", summary, "a CNAME stands alone", "remove one of them", (*path, key)
-                )
-            seen.setdefault((name, type_), number)
-            below = self._stack.overshadowed(zone, record)
-            if below is not None and type_ != "NS":
-                yield Diagnostic(
-                    "overshadowed",
-                    f"the zone {below} has a record for {record.full(zone)} too",
-                    f"once {below} is delegated, nobody asks {zone} for its names",
-                    "keep the one in the zone further down",
-                    (*path, "name"),
-                    severity=Severity.WARNING,
-                )
             if record.to is not None:
-                yield from self._to(record.to, (*path, "to"))
-            for position, value in enumerate(values):
-                at: PathKey = (*path, key, position)
-                if value in values[:position]:
-                    why = "the values of a record are a set"
-                    yield Diagnostic("repeated", f"{value!r} is named twice", why, "remove one of the two", at)
-                elif not references(value):
-                    yield from check_value(type_, value, zone, at)
+                yield from self._to(record.to, ("dns", zone, number, "to"))
+
+    def _line(self, path: PathKey) -> int:
+        return self._loaded.span(self._loaded.address(path)).line
 
     def _to(self, to: str, path: PathKey) -> Iterator[Diagnostic]:
         family, _, name = to.partition(".")
-        if family in ("load_balancers", "static_addresses"):
+        if family in ("load_balancers", "static_addresses", "databases", "caches"):
             known = self._known(family)
             if name not in known:
                 yield self._missing(family.replace("_", " ").removesuffix("s"), name, known, path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.places import check_places, places
+from rehost.providers.aws.txt import quoted, unquoted
 from rehost.providers.limits import apex_name_servers, bucket_names, remembered, unmet
 from rehost.stacks.diagnostics import Diagnostic, PathKey, Severity, did_you_mean
 from rehost.stacks.model import Firewall, LoadBalancer, Network, Rule, Server, Stack, Target
@@ -246,14 +247,27 @@ def _key(key: str, path: PathKey) -> Iterator[Diagnostic]:
 
 def _records(stack: Stack) -> Iterator[Diagnostic]:
     for zone, records in stack.dns.items():
+        named: Counter[str] = Counter(record.name for record in records)
         for number, record in enumerate(records):
             path: PathKey = ("dns", zone, number)
+            family = (record.to or "").partition(".")[0]
+            others = [r for r in records if r is not record and r.name == record.name and r.type == "A"]
+            if family in ("databases", "caches") and (record.name == "@" or named[record.name] > 1):
+                why = "its addresses change: a CNAME follows them, and a CNAME stands alone"
+                fix = "give it a name of its own"
+                yield Diagnostic("cname-beside", f"{record.to} can't be there", why, fix, (*path, "to"))
+            elif family == "load_balancers" and others:
+                why = "its addresses change: an alias follows them, and has no addresses beside it"
+                fix = "remove the other, or give it a name of its own"
+                yield Diagnostic("record-type", f"{record.to} can't be one of several", why, fix, (*path, "to"))
             if record.ns is not None and record.name.startswith("*"):
                 why = "Route 53 takes no * in the names of NS records"
                 yield Diagnostic("record-type", "a wildcard can't be delegated", why, "name it", (*path, "ns"))
             for position, text in enumerate(record.txt or ()):
-                if len(text) > _TXT:
-                    why = f"Route 53 takes {_TXT} characters"
+                # As it is sent, with the quotes of its strings and escapes.
+                length = len(quoted(unquoted(text), "TXT"))
+                if length > _TXT:
+                    why = f"Route 53 takes {_TXT} characters, and these are {length} as it is sent"
                     yield Diagnostic(
                         "record-value", "the text is too long", why, "shorten it", (*path, "txt", position)
                     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from rehost.providers.aws import edge, managed
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.places import places
+from rehost.providers.aws.txt import unquoted
 from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
@@ -63,15 +63,15 @@ class AwsLowering(Components):
         yield from self._buckets()
         yield from roles(self.lowering, self._host, self.export, self._holder)
         yield from units(self.lowering, self._host, self.export)
-        for zone, records in self._stack.dns.items():
+        for zone in self._stack.dns:
             about: dict[str, Value] = {
                 "name": zone,
                 "comment": f"{self._stack.stack}, by rehost",
                 "forceDestroy": False,
             }
             yield self.tagged(t.ZONE, zone, f"dns.{zone}", about)
-            for record in records:
-                yield self._record(zone, record)
+            for record_set in self._stack.record_sets(zone):
+                yield self._record(zone, record_set)
 
     @property
     def cidr(self) -> str:
@@ -321,19 +321,17 @@ class AwsLowering(Components):
                 after = (self.lowering.urn(t.ACCESS, name),)
                 yield self.lowering.resource(t.POLICY, name, policy, component=component, after=after)
 
-    def _record(self, zone: str, record: Record) -> Resource:
-        given = record.values()
-        values: list[Value]
-        if given is None:
-            type_ = "A"
-            family, _, pointed = (record.to or "").partition(".")
-            if family == "load_balancers":
-                return self._alias(zone, record, pointed)
-            values = self._pointed(record.to or "")
-        else:
-            type_, values = given[0], [self.lowering.text(value, self.export) for value in given[1]]
-            if type_ == "TXT":
-                values = [unquoted(value) if isinstance(value, str) else value for value in values]
+    def _record(self, zone: str, records: tuple[Record, ...]) -> Resource:
+        record, type_ = records[0], records[0].type
+        family, _, pointed = (record.to or "").partition(".")
+        if family == "load_balancers":
+            return self._alias(zone, record, pointed)
+        values = self.lowering.values_of(records, self.export, self._pointed)
+        if family in ("databases", "caches"):
+            # Their addresses change; the names that Amazon gives them stay.
+            type_ = "CNAME"
+        if type_ == "TXT":
+            values = [unquoted(value) if isinstance(value, str) else value for value in values]
         name = record.full(zone)
         inputs = {
             "zoneId": self.ref(t.ZONE, zone),
@@ -385,6 +383,8 @@ class AwsLowering(Components):
         family, _, name = to.partition(".")
         if family == "static_addresses":
             return [self.ref(t.ADDRESS, name, "publicIp")]
+        if family in ("databases", "caches"):
+            return [self.export(f"{to}.host")]
         return [self._public(member) for member in self._stack.server_named(name)]
 
     def export(self, address: str) -> Value:
@@ -428,12 +428,6 @@ def _lifecycle(number: int, rule: LifecycleRule) -> dict[str, Value]:
     if rule.expire_versions_days is not None:
         made["noncurrentVersionExpiration"] = {"noncurrentDays": rule.expire_versions_days}
     return made
-
-
-def unquoted(text: str) -> str:
-    """A TXT value without the quotes that it is sent in, as the official provider has it; others stay."""
-    pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', text) if text.startswith('"') else []
-    return re.sub(r"\\(.)", r"\1", "".join(pieces)) if pieces else text
 
 
 def _text(before: str, value: Value, after: str) -> Value:

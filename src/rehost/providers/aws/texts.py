@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rehost.providers.aws.kinds.common import everything
-from rehost.providers.aws.kinds.record import quoted
+from rehost.providers.aws.txt import quoted
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.ports import Call, HostedZone

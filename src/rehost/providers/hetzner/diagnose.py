@@ -265,6 +265,7 @@ def _records(stack: Stack) -> Iterator[Diagnostic]:
                 f"put its records into the zone of the domain, named below it ({parts[0]})",
                 ("dns", zone),
             )
+        sizes: Counter[tuple[str, str]] = Counter()
         for number, record in enumerate(records):
             path: PathKey = ("dns", zone, number)
             if record.ttl < _TTL:
@@ -272,11 +273,11 @@ def _records(stack: Stack) -> Iterator[Diagnostic]:
                 yield Diagnostic(
                     "ttl", f"a TTL of {record.ttl} s is too short", f"at least {_TTL}", fix, (*path, "ttl")
                 )
-            kind, values = record.values() or (
-                "to",
-                tuple(stack.server_named((record.to or "")[len("servers.") :])),
-            )
-            if len(values) > _RECORDS:
+            kind, values = record.values() or ("to", tuple(stack.servers_at(record.to or "")) or ("",))
+            before = sizes[record.name, record.type]
+            sizes[record.name, record.type] += len(values)
+            if before <= _RECORDS < before + len(values):
                 why = f"a name has at most {_RECORDS} of one type"
-                at = (*path, kind.lower(), _RECORDS)
-                yield Diagnostic("record-value", f"{len(values)} values are too many", why, "use fewer", at)
+                at = (*path, kind.lower(), _RECORDS - before) if kind != "to" else (*path, "to")
+                summary = f"{before + len(values)} values are too many"
+                yield Diagnostic("record-value", summary, why, "use fewer", at)

@@ -12,12 +12,15 @@ from rehost.providers.s3names import cors_rule
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server
+from rehost.stacks.records import strings
 from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
 from rehost.stacks.userdata import combined
 from rehost.stacks.wayout import client, gateway
 
 _GIB = 1024**3
+_SHORT = 100
+"""Bytes of a text beside which any reference fits into one string of DNS."""
 RESOLVERS = ("185.12.64.1", "185.12.64.2")
 """Hetzner's recursive name servers (docs.hetzner.com, DNS Console, recursive name servers)."""
 _SPREAD = 10
@@ -60,10 +63,10 @@ class HetznerLowering(Components):
         yield from self._buckets()
         yield from roles(self.lowering, self._host, self.export, self._holder)
         yield from units(self.lowering, self._host, self.export)
-        for zone, records in stack.dns.items():
+        for zone in stack.dns:
             yield self.labelled(t.ZONE, zone, f"dns.{zone}", {"name": zone, "mode": "primary"})
-            for record in records:
-                yield self._record(zone, record)
+            for record_set in stack.record_sets(zone):
+                yield self._record(zone, record_set)
 
     @property
     def _anchor(self) -> tuple[str, ...]:
@@ -307,14 +310,9 @@ class HetznerLowering(Components):
                 policy = {**of, "policy": Json({"Version": "2012-10-17", "Statement": [statement]})}
                 yield self.lowering.resource(t.POLICY, name, policy, component=component)
 
-    def _record(self, zone: str, record: Record) -> Resource:
-        given = record.values()
-        if given is None:
-            type_ = "A"
-            values = self._pointed(record.to or "")
-        else:
-            type_ = given[0]
-            values = [record_value(type_, self.lowering.text(value, self.export)) for value in given[1]]
+    def _record(self, zone: str, records: tuple[Record, ...]) -> Resource:
+        record, type_ = records[0], records[0].type
+        values = [record_value(type_, value) for value in self.lowering.values_of(records, self.export, self._pointed)]
         logical = f"{record.name}.{zone}/{type_}"
         if self._stack.overshadowed(zone, record):
             logical += f"@{zone}"
@@ -378,7 +376,14 @@ def record_value(type_: str, value: Value) -> Value:
     parts = value.parts if isinstance(value, Join) else (value,)
     if type_ == "TXT" and not (isinstance(parts[0], str) and parts[0].startswith('"')):
         if isinstance(value, str):
-            return " ".join(f'"{_escaped(value[n : n + 255])}"' for n in range(0, max(1, len(value)), 255))
+            return " ".join(f'"{_escaped(piece)}"' for piece in strings(value))
+        if sum(len(part.encode()) for part in parts if isinstance(part, str)) > _SHORT:
+            # Nobody knows how long the rest will be: each part is a string of its own.
+            made: list[Value] = []
+            for part in parts:
+                for piece in strings(part) if isinstance(part, str) else (part,):
+                    made += [' "' if made else '"', _escaped(piece) if isinstance(piece, str) else piece, '"']
+            return Join(tuple(made))
         return Join(('"', *(_escaped(part) if isinstance(part, str) else part for part in parts), '"'))
     if type_ in ("CNAME", "MX", "NS", "SRV") and not (isinstance(parts[-1], str) and parts[-1].endswith(".")):
         return value + "." if isinstance(value, str) else Join((*parts, "."))

@@ -196,10 +196,10 @@ class _Lower:
                 },
                 component=f"buckets.{name}",
             )
-        for zone, records in stack.dns.items():
+        for zone in stack.dns:
             yield self._make("zone", zone, f"dns.{zone}", {})
-            for record in records:
-                yield self._record(zone, record)
+            for record_set in stack.record_sets(zone):
+                yield self._record(zone, record_set)
 
     def _servers(self) -> Iterator[Resource]:
         stack = self._l.stack
@@ -302,15 +302,13 @@ class _Lower:
             return [self._ref("loadBalancer", name, "publicIp")]
         if family == "static_addresses":
             return [self._ref("staticAddress", name, "publicIp")]
+        if family in ("databases", "caches"):
+            return [self._ref(family[:-1], name, "privateIp")]
         return [self._ref("server", member, "publicIp") for member in self._l.stack.server_named(name)]
 
-    def _record(self, zone: str, record: Record) -> Resource:
-        given = record.values()
-        if given is None:
-            type_ = "A"
-            values = self._pointed(record.to or "")
-        else:
-            type_, values = given[0], [self._l.text(value, self.export) for value in given[1]]
+    def _record(self, zone: str, records: tuple[Record, ...]) -> Resource:
+        record, type_ = records[0], records[0].type
+        values = self._l.values_of(records, self.export, self._pointed)
         name = record.full(zone)
         logical = f"{name}/{type_}"
         if self._l.stack.overshadowed(zone, record):

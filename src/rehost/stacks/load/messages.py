@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 from rehost.stacks.diagnostics import PathKey, did_you_mean
 from rehost.stacks.load import shape
+from rehost.stacks.records import ascii_name
 
 _FAMILIES = ("int_", "float_", "bool_", "string_", "dict_", "tuple_", "model_", "list_", "decimal_")
 _WORDS = {
@@ -143,7 +144,8 @@ def _choices(path: PathKey) -> tuple[Any, ...]:
 def _pattern(found: Any, path: PathKey, where: str, shown: str) -> tuple[str, str, str]:
     if path[:1] == ("dns",):
         word = str(path[-1])
-        fix = f"write {word.lower().rstrip('.')}" if word != word.lower().rstrip(".") else ""
+        known = ascii_name(word).rstrip(".")
+        fix = f"write {known}" if word != known else ""
         return f"{word!r} is not a domain name", "a zone is named in lower case, such as plaza.example", fix
     is_name = "[key]" in found["loc"] or path == ("stack",)
     if is_name:

@@ -199,6 +199,14 @@ class Stack(Component):
         family, _, name = address.partition(".")
         return self.server_named(name) if family == "servers" else []
 
+    def record_sets(self, zone: str) -> list[tuple[Record, ...]]:
+        """The records of a zone by name and type, in the order of the first of each."""
+        found: dict[tuple[str, str], tuple[Record, ...]] = {}
+        for record in self.dns[zone]:
+            key = (record.name, record.type)
+            found[key] = (*found.get(key, ()), record)
+        return list(found.values())
+
     def overshadowed(self, zone: str, record: Record) -> str | None:
         """The zone below a record's own that has a record of the same full name and type; None where none has."""
         name = record.full(zone)

@@ -38,7 +38,7 @@ class Record(Component):
     name: str = Field("@", examples=["@", "www"])
     """Relative to the zone; `@` is the zone itself."""
     to: str | None = Field(None, examples=["servers.app"])
-    """`servers.app`: an A record with the public addresses of the group."""
+    """`servers.app`: an A record with the public addresses of the group; `databases.main`: its own address."""
     a: Texts | None = Field(None, examples=["203.0.113.7"])
     """IPv4 addresses."""
     aaaa: Texts | None = Field(None, examples=["2001:db8::7"])

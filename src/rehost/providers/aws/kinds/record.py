@@ -8,7 +8,7 @@ from typing import Any
 
 from rehost.providers.aws.kinds.common import Item, everything
 from rehost.providers.aws.kinds.tie import Tie
-from rehost.providers.aws.lower import unquoted
+from rehost.providers.aws.txt import quoted, unquoted
 from rehost.providers.botoerrors import guarded
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
@@ -103,13 +103,3 @@ class Record(Tie):
 
 def _plain(name: str) -> str:
     return name.rstrip(".").replace("\\052", "*")
-
-
-def quoted(value: str, type_: str) -> str:
-    """A TXT value as the API takes it: quoted strings of at most 255 characters each."""
-    if type_ != "TXT":
-        return value
-    pieces = [
-        value[n : n + 255].replace("\\", "\\\\").replace('"', '\\"') for n in range(0, max(1, len(value)), 255)
-    ]
-    return " ".join(f'"{piece}"' for piece in pieces)

@@ -30,6 +30,7 @@ def complete(service: str) -> None:
             _groups_of_servers()
             _sizes_of_images()
             _names_of_addresses()
+            _peers_of_rules()
         case "iam":
             _instance_profile_tags()
         case "acm":
@@ -87,6 +88,25 @@ def _sizes_of_images() -> None:
         return [{**row, "Ebs": {**row["Ebs"], "VolumeSize": IMAGE_GIB}} for row in rows]
 
     setattr(Ami, "block_device_mappings", property(mappings))  # noqa: B010
+
+
+def _peers_of_rules() -> None:
+    """A rule that is changed may have another peer, be it a group or a range of the sixth version of IP."""
+    from moto.ec2.models import EC2Backend
+
+    modify = EC2Backend.modify_security_group_rules
+
+    def changed(self: Any, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
+        modify(self, group_id, rules)
+        group = self.get_security_group_by_name_or_id(group_id)
+        for id_, wanted in rules.items():
+            rule = group.get_rule(id_)
+            if wanted.get("ReferencedGroupId"):
+                rule.source_group = {**rule.source_group, "GroupId": wanted["ReferencedGroupId"]}
+            if wanted.get("CidrIpv6"):
+                rule.ip_range["CidrIpv6"] = wanted["CidrIpv6"]
+
+    _put(EC2Backend, "modify_security_group_rules", changed)
 
 
 def _names_of_addresses() -> None:
