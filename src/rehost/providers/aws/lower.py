@@ -355,7 +355,7 @@ class AwsLowering(Components):
 
     def _record_set(self, zone: str, record: Record, inputs: Mapping[str, Value]) -> Resource:
         name = record.full(zone)
-        logical = f"{name}/{record.type}"
+        logical = f"{name}/{inputs['type']}"
         if self._stack.overshadowed(zone, record):
             logical += f"@{zone}"
         return self.lowering.resource(t.RECORD, logical, inputs, component=f"dns.{name}")

@@ -163,7 +163,9 @@ class HetznerAdapter(BaseAdapter):
             rows = [row for row in catalog.load_balancer_types() if all(row[key] >= asked[key] for key in asked)]
             known = [offer for row in rows if (offer := sheet.named("load_balancers", row["name"]))]
             return [figures.candidate(offer, self.currency) for offer in known if not offer.retired]
-        elsewhere = [self.sheet(place) for place in need.requirement.get("locations", ()) if place != target.region]
+        elsewhere = [
+            self.sheet(place) for place in need.requirement.get("locations", ()) if place != target.region
+        ]
         found = [
             offer
             for offer in sheet.of("servers")

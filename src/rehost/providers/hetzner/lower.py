@@ -312,7 +312,9 @@ class HetznerLowering(Components):
 
     def _record(self, zone: str, records: tuple[Record, ...]) -> Resource:
         record, type_ = records[0], records[0].type
-        values = [record_value(type_, value) for value in self.lowering.values_of(records, self.export, self._pointed)]
+        values = [
+            record_value(type_, value) for value in self.lowering.values_of(records, self.export, self._pointed)
+        ]
         logical = f"{record.name}.{zone}/{type_}"
         if self._stack.overshadowed(zone, record):
             logical += f"@{zone}"

@@ -23,6 +23,7 @@ OVERRIDABLE: Mapping[str, str] = {
     t.BUCKET: "buckets",
 }
 _NO_FORM = {
+    t.ADDRESS_NAME: "it is that of an address that is not lifted; it stays as it is",
     t.NAT: "the way out of the stack leads through others; what leads through it stays as it is",
     "aws:iam/role:Role": "a stack file has no roles; servers keep their instance profile as an override",
     "aws:iam/rolePolicy:RolePolicy": "a stack file has no roles",

@@ -217,12 +217,17 @@ def addresses(made: AwsJob) -> None:
             continue
         join = joins.get(item.key)
         member = made.member_of(join.inputs.get("instanceId")) if join is not None else None
-        if member is None or join is None:
-            made.draft.leave(item, "no server of this stack has it; a static address is for one here")
+        if member is None and (join is not None or item.outputs.get("associationId")):
+            made.draft.leave(item, "what has it is no server of this stack")
             if join is not None:
                 made.draft.known.add(join.key)
             continue
-        name = made.draft.name("static_addresses", item.name or member, exact=item.marked)
-        made.draft.family("static_addresses")[name] = {"on": f"servers.{member}"}
+        name = made.draft.name("static_addresses", item.name or member or "address", exact=item.marked)
+        data = made.draft.family("static_addresses")[name] = {"on": f"servers.{member}"} if member else {}
         made.draft.claim(t.ADDRESS, name, item)
-        made.draft.claim(t.ADDRESSED, name, join)
+        if join is not None:
+            made.draft.claim(t.ADDRESSED, name, join)
+        for named in made.items.of(t.ADDRESS_NAME):
+            if made.items.get(named.inputs["allocationId"], t.ADDRESS) is item:
+                data["reverse"] = named.inputs["domainName"]
+                made.draft.claim(t.ADDRESS_NAME, name, named)

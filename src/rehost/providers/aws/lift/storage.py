@@ -176,7 +176,8 @@ def pointed_at(made: AwsJob, values: list[Value]) -> str | None:
         item = made.items.key(made.draft.claims[t.ADDRESS, name])
         here = item.outputs.get("publicIp") or Ref(item.key, "publicIp")
         told[f"static_addresses.{name}"] = [here]
-        static.setdefault(str(data["on"]).removeprefix("servers."), here)
+        if "on" in data:
+            static.setdefault(str(data["on"]).removeprefix("servers."), here)
     for member in made.members:
         own = member.item.outputs.get("publicIp") or Ref(member.item.key, "publicIp")
         here = static.get(member.name, own)

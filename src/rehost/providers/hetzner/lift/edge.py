@@ -97,7 +97,12 @@ def _load_balancer(made: HetznerJob, item: Item) -> None:
     made.draft.claim(t.BALANCER, name, item)
     made.draft.fact(f"load_balancers.{name}.type", item.inputs["loadBalancerType"], "what it is")
     for row in _parts(made, item, t.BALANCER_NETWORK):
-        if made.items.get(row.inputs["networkId"], t.NETWORK) is made.network:
+        subnet = made.items.get(row.inputs.get("subnetId"), t.SUBNET)
+        within = row.inputs.get("networkId") or (subnet and subnet.inputs["networkId"])
+        if made.items.get(within, t.NETWORK) is made.network:
+            if subnet is not None and subnet.key in made.subnets:
+                place = made.subnets[subnet.key]
+                made.draft.fact(f"load_balancers.{name}.subnet", place, "where it is in the network")
             made.draft.claim(t.BALANCER_NETWORK, name, row)
             if row.inputs.get("enablePublicInterface") is False:
                 data["internal"] = True

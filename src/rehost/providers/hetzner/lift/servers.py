@@ -10,6 +10,7 @@ from rehost.providers.hetzner import catalog
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.lift.job import HetznerJob, is_public
 from rehost.providers.hetzner.lower import RESOLVERS
+from rehost.providers.hetzner.places import locations
 from rehost.stacks.graph import Ref, Value
 from rehost.stacks.lift.draft import Draft, plain
 from rehost.stacks.lift.groups import Member, grouped
@@ -51,13 +52,27 @@ def network(made: HetznerJob) -> None:
         elif item.inputs.get("type", "cloud") == "vswitch":
             made.draft.leave(item, "a stack file has no subnets of dedicated servers; it stays as it is")
         else:
-            name = scratch.name("subnets", item.name or f"zone-{len(names) + 1}", exact=bool(item.name))
-            # There are no zones here; elsewhere each subnet may be in one of its own.
-            names[name] = {"cidr": item.inputs["ipRange"], "zone": min(_ZONES, len(names) + 1)}
+            # Hetzner knows a subnet by its range alone.
+            name = scratch.name("subnets", f"zone-{len(names) + 1}")
+            names[name] = {"cidr": item.inputs["ipRange"], "zone": _zone(made, item, len(names) + 1)}
             made.subnets[item.key] = name
-            made.draft.claim(t.SUBNET, name, item)
+            made.draft.claim(t.SUBNET, str(item.inputs["ipRange"]), item)
     cidr = str(made.network.inputs["ipRange"])
     made.draft.network = {"cidr": cidr, **_layout(cidr, names)}
+
+
+def _zone(made: HetznerJob, subnet: Item, number: int) -> int:
+    """The zone of a subnet: that of the location which its servers are in. Where there is one location only, no
+    zone is another; elsewhere each subnet may be in one of its own."""
+    places = locations(made.job.target)
+    if len(places) < 2:
+        return min(_ZONES, number)
+    for server in made.items.of(t.SERVER):
+        nets = server.inputs.get("networks") or []
+        location = server.inputs.get("location")
+        if location in places and any(made.items.get(net.get("subnetId"), t.SUBNET) is subnet for net in nets):
+            return places.index(str(location)) + 1
+    return 1
 
 
 def _layout(cidr: str, names: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -68,6 +83,7 @@ def _layout(cidr: str, names: dict[str, dict[str, Any]]) -> dict[str, Any]:
     except ValueError:
         return {"subnets": names}
     same = [(name, str(subnet.cidr)) for name, subnet in usual.items()] == list(told.items())
+    same = same and all(row.get("zone", 1) == usual[name].zone for name, row in names.items() if "zone" in row)
     return {"zones": len(names)} if same else {"subnets": names} if names else {}
 
 
@@ -75,8 +91,8 @@ def group(made: HetznerJob) -> None:
     """Which groups the servers are."""
     here: list[Item] = []
     for item in made.items.of(t.SERVER):
-        if item.inputs.get("location", made.job.target.region) != made.job.target.region:
-            made.draft.leave(item, f"it is in {item.inputs['location']}: a target has one location")
+        if item.inputs.get("location", made.job.target.region) not in locations(made.job.target):
+            made.draft.leave(item, f"it is in {item.inputs['location']}, which is no location of the target")
         else:
             here.append(item)
     made.members = grouped(here, made.draft, _alike)
@@ -112,12 +128,16 @@ def addresses(made: HetznerJob) -> None:
         if not item.marked and passing and (member or item.outputs.get("assigneeId")):
             made.draft.known.add(item.key)
             continue
-        if member is None or item.inputs.get("type") != "ipv4":
-            made.draft.leave(item, "no server of this stack has it; a static address is for one here")
+        if member is None and item.outputs.get("assigneeId"):
+            made.draft.leave(item, "what has it is no server of this stack")
             continue
-        name = made.draft.name("static_addresses", item.name or member, exact=item.marked)
-        data = made.draft.family("static_addresses")[name] = {"on": f"servers.{member}"}
-        made.static[member] = name
+        if item.inputs.get("type") != "ipv4" or item.inputs.get("location") not in locations(made.job.target):
+            made.draft.leave(item, "it is of the sixth version of IP, or at another location; it stays as it is")
+            continue
+        name = made.draft.name("static_addresses", item.name or member or "address", exact=item.marked)
+        data = made.draft.family("static_addresses")[name] = {"on": f"servers.{member}"} if member else {}
+        if member:
+            made.static[member] = name
         made.draft.claim(t.PRIMARY_IP, name, item)
         for pointer in made.items.of(t.RDNS):
             if made.items.get(pointer.inputs.get("primaryIpId"), t.PRIMARY_IP) is item:
@@ -175,10 +195,13 @@ def _server(made: HetznerJob, name: str, members: list[Member]) -> dict[str, Any
     data["ssh_keys"] = [
         key for value in inputs.get("sshKeys") or [] if (key := made.name_of(value, t.KEY)) is not None
     ]
-    net: Mapping[str, Value] = next(iter(inputs.get("networks") or []), {})
-    subnet = made.items.get(net.get("subnetId"), t.SUBNET)
-    if subnet is not None:
-        data["subnet"] = made.subnets.get(subnet.key)
+    data["reverse"] = _reverse(made, members)
+    places = {member.name: _subnet(made, member.item) for member in members}
+    if len(set(places.values())) == 1:
+        data["subnet"] = next(iter(places.values()))
+    for member_name, place in places.items():
+        if "subnet" not in data and place is not None:
+            draft.fact(f"servers.{member_name}.subnet", place, "where the server is")
     _spread(made, name, members, data)
     value = _user_data(made, members)
     if value:
@@ -188,6 +211,44 @@ def _server(made: HetznerJob, name: str, members: list[Member]) -> dict[str, Any
 
         made.later.append(later)
     return plain(data) | {"count": len(members)}
+
+
+def _subnet(made: HetznerJob, item: Item) -> str | None:
+    """The subnet that a server is in."""
+    net: Mapping[str, Value] = next(iter(item.inputs.get("networks") or []), {})
+    subnet = made.items.get(net.get("subnetId"), t.SUBNET)
+    return None if subnet is None else made.subnets.get(subnet.key)
+
+
+def _reverse(made: HetznerJob, members: list[Member]) -> str | None:
+    """The name that all servers of a group lead back to, each with its own name in it. Others stay as they are."""
+    found: dict[str, list[tuple[str, Item]]] = {}
+    for pointer in made.items.of(t.RDNS):
+        for member in members:
+            if made.items.get(pointer.inputs.get("serverId"), t.SERVER) is member.item:
+                family = "v4" if _is_v4(made, pointer, member.item) else "v6"
+                found.setdefault(member.name, []).append((family, pointer))
+    names = {
+        str(pointer.inputs["dnsPtr"]).replace(member, "{server}", 1)
+        for member, rows in found.items()
+        for _, pointer in rows
+    }
+    whole = all(
+        {family for family, _ in found.get(member.name, [])}
+        >= ({"v6"} if member.name in made.static else {"v4", "v6"})
+        for member in members
+    )
+    if len(names) != 1 or not whole:
+        return None
+    for member_name, rows in found.items():
+        for family, pointer in rows:
+            made.draft.claim(t.RDNS, f"servers.{member_name}.{family}", pointer)
+    return names.pop()
+
+
+def _is_v4(made: HetznerJob, pointer: Item, server: Item) -> bool:
+    address = pointer.inputs["ipAddress"]
+    return address == Ref(server.key, "ipv4Address") or (isinstance(address, str) and "." in address)
 
 
 def way_out(made: HetznerJob) -> None:
