@@ -120,7 +120,7 @@ class Server(CloudKind):
         if not any(net.get("subnetId") for net in inputs.get("networks") or []):
             return made
         self._join(call, made.id, inputs)
-        self._power(call, made.id, on=True)
+        self._start(call, made.id)
         return self.one(made.id, inputs)
 
     @staticmethod
@@ -158,7 +158,7 @@ class Server(CloudKind):
         unchanged = all(known.inputs.get(key) == value for key, value in inputs.items())
         if not self._starts_at_once(inputs) and (unchanged or not known.inputs.get("networks")):
             # An interrupted create may have left it before its start.
-            self._power(call, known.id, on=True)
+            self._start(call, known.id)
 
     def _join(self, call: Call, id_: str, inputs: Mapping[str, Value]) -> None:
         """Put a server into the networks, and in the subnets, that it should be in, and out of others."""
@@ -180,6 +180,17 @@ class Server(CloudKind):
     def _address(inputs: Mapping[str, Value]) -> str:
         """The static address that is asked for, by id."""
         return str((inputs.get("publicNets") or [{}])[0].get("ipv4") or "")
+
+    def _start(self, call: Call, id_: str) -> None:
+        """Start a server that was made without being started, and wait until it runs: a look may be too early."""
+
+        def runs() -> bool:
+            status = self.api.call("GET", f"/servers/{id_}")["server"]["status"]
+            if status == "off":
+                self.act(call, id_, "poweron")
+            return bool(status == "running")
+
+        call.poll(runs, f"the {self.rules.title} to run")
 
     def _power(self, call: Call, id_: str, *, on: bool) -> None:
         """Switch a server on or off, unless it is so already: an interrupted change may have begun."""
