@@ -68,8 +68,10 @@ def _ties(token: str, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif token == t.VOLUME:
         for join in row.get("Attachments", []):
             yield t.ATTACHMENT, f"{join['Device']}:{row['VolumeId']}:{join['InstanceId']}"
-    elif token == t.ADDRESS and row.get("AssociationId") and row.get("InstanceId"):
-        yield t.ADDRESSED, str(row["AssociationId"])
+    elif token == t.ADDRESS:
+        yield t.ADDRESS_NAME, str(row["AllocationId"])
+        if row.get("AssociationId") and row.get("InstanceId"):
+            yield t.ADDRESSED, str(row["AssociationId"])
 
 
 def _balancing(client: Any) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from rehost.providers.hetzner import tokens as t
@@ -59,7 +60,9 @@ def _parts(api: Api, token: str, id_: str, record: Mapping[str, Any]) -> Iterato
     elif token == t.PRIMARY_IP:
         for row in record.get("dns_ptr") or []:
             if not str(row["dns_ptr"]).endswith(_OWN_NAME):
-                yield t.RDNS, f"p-{id_}-{row['ip']}"
+                # The name of a passing address goes with its server.
+                passing = record["auto_delete"] and record["assignee_id"]
+                yield t.RDNS, f"{'s' if passing else 'p'}-{record['assignee_id'] if passing else id_}-{row['ip']}"
     elif token == t.ZONE:
         for row in api.all("rrsets", f"/zones/{id_}/rrsets"):
             yield t.RRSET, f"{id_}/{row['name']}/{row['type']}"
@@ -78,9 +81,27 @@ def tidy(items: Sequence[Item]) -> list[Item]:
         for item in items
         if item.type == t.PRIMARY_IP and not item.inputs.get("autoDelete") and item.inputs.get("type") == "ipv4"
     }
+    subnets = [item.id for item in items if item.type == t.SUBNET]
     return [
-        _server(item, static) if item.type == t.SERVER else replace(item, inputs=_plain(item)) for item in items
+        _server(item, static)
+        if item.type == t.SERVER
+        else _joined(item, subnets)
+        if item.type == t.BALANCER_NETWORK
+        else replace(item, inputs=_plain(item))
+        for item in items
     ]
+
+
+def _joined(item: Item, subnets: Sequence[str]) -> Item:
+    """A load balancer in the subnet that its address is from."""
+    inputs = dict(item.inputs)
+    address, network = item.outputs.get("ip"), str(inputs.get("networkId", ""))
+    for subnet in subnets:
+        within, _, range_ = subnet.partition("-")
+        if address and within == network and ip_address(str(address)) in ip_network(range_):
+            del inputs["networkId"]
+            return replace(item, inputs={**inputs, "subnetId": subnet})
+    return item
 
 
 def _plain(item: Item) -> dict[str, Any]:
@@ -101,7 +122,8 @@ def _plain(item: Item) -> dict[str, Any]:
 def _server(item: Item, static: set[str]) -> Item:
     inputs = dict(item.inputs)
     if inputs.get("networks"):
-        inputs["networks"] = [{"networkId": net["networkId"]} for net in inputs["networks"]]
+        kept = ("networkId", "subnetId")
+        inputs["networks"] = [{key: net[key] for key in kept if key in net} for net in inputs["networks"]]
     inputs["publicNets"] = [
         {
             key: value
