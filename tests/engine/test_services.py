@@ -214,12 +214,16 @@ def test_a_source_that_is_too_large_or_empty_is_refused(tmp_path: Path, size: in
     assert found.code == "source" and said in found.summary and found.span.line == 3
 
 
-def test_the_portability_diff_says_where_services_are_left_to_a_person() -> None:
+def test_the_portability_diff_says_where_services_are_left_to_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     from rehost.providers.registry import adapter
 
     targets = {**PLAZA["targets"], "away": {"provider": "hetzner", "region": "fsn1"}}
     stack = Stack.model_validate({**PLAZA, "targets": targets})
     sides = [(adapter(stack.targets[name].provider), stack.targets[name]) for name in ("here", "away")]
+    row = next(row for row in compare(stack, *sides).rows if row.component == "services.web")
+    assert (row.here, row.there) == (Fit.NATIVE, Fit.NATIVE)
+    # As a provider of somebody else's would be.
+    monkeypatch.setattr(type(sides[1][0]), "kinds", lambda self: self.book.tokens())
     row = next(row for row in compare(stack, *sides).rows if row.component == "services.web")
     assert (row.here, row.there) == (Fit.NATIVE, Fit.OPERATOR)
     assert "does not start services" in row.findings[0].reason and row.findings[0].step

@@ -171,15 +171,16 @@ def test_services_are_left_to_a_person_once_everything_else_is_made(tmp_path: Pa
     services = {"web": {"on": "app", "image": "plaza:1", "ports": [8080], "environment": variables}}
     _, outcome = deployment(tmp_path, clouds, stack="shop", services=services).deploy()
     assert (outcome.word, outcome.failed) == ("waiting", [])
-    assert {step.component for step, _ in outcome.waiting} == {"services.web-1", "services.web-2"}
-    assert all("web is left to you" in error.summary and error.fix for _, error in outcome.waiting)
+    assert {step.component for step, _ in outcome.waiting} == {"servers.app-1", "servers.app-2"}
+    assert all("is left to you" in error.summary and error.fix for _, error in outcome.waiting)
     # Nothing pretends that they run: they are still to be made, and nothing of them is in state.
     left = deployment(tmp_path, clouds, stack="shop", services=services).plan()
-    assert {(step.component, step.action) for step in left.changing} == {
-        ("services.web-1", Action.CREATE),
-        ("services.web-2", Action.CREATE),
+    made = {"rehost:host/host:Host": "servers.app", "rehost:host/unit:Unit": "services.web"}
+    assert {(step.type, step.component, step.action) for step in left.changing} == {
+        (token, f"{what}-{number}", Action.CREATE) for token, what in made.items() for number in (1, 2)
     }
-    environment = next(c.new for c in left.changing[0].changes if c.path == "environment")
+    unit = next(step for step in left.changing if step.component == "services.web-1")
+    environment = next(c.new for c in unit.changes if c.path == "environment")
     assert environment["MEDIA"].startswith("shop-media-") and environment["DATABASE"].startswith("10.20.")
     _, outcome = deployment(tmp_path, clouds, stack="shop", services=services).destroy(Wishes(delete_data=("*",)))
     assert outcome.word == "done", [(str(s.urn), e.summary) for s, e in outcome.failed]

@@ -137,10 +137,10 @@ def test_its_server_and_volume_are_made_and_the_unit_is_left_to_a_person(tmp_pat
     _, outcome = deployment(tmp_path, clouds, **changes).deploy()
     assert outcome.failed == [] and outcome.word == "waiting"
     assert {step.component for step, _ in outcome.waiting} == {
-        f"services.{name}-1" for name in ("web", "db-main", "db-main-backup", "cache-hot")
+        f"servers.{name}-1" for name in ("app", "db-main", "cache-hot")
     }
     left = deployment(tmp_path, clouds, **changes).plan()
-    assert {step.type for step in left.changing} == {"rehost:host/unit:Unit"}
+    assert {step.type for step in left.changing} == {"rehost:host/host:Host", "rehost:host/unit:Unit"}
     _, outcome = deployment(tmp_path, clouds, **changes).destroy(Wishes(delete_data=("*",)))
     assert outcome.word == "done", [(s.urn, e.summary) for s, e in outcome.failed]
     assert clouds.inventory() == {}

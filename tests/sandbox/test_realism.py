@@ -22,7 +22,8 @@ def test_every_level_makes_rules_and_switches_that_the_stand_ins_take(kind: str)
         for rule in realism.rules(kind, [level]):
             assert Rule.of(rule).group == level
         keys = {"k": "s"}
-        faults, keeping = stand_in(kind, keys, realism.switches(kind, [level]))
+        made = stand_in(kind, keys, realism.switches(kind, [level]))
+        faults, keeping = made.app, made.keeping
         assert keeping is None
         assert faults.rules == []
     assert realism.rules(kind, []) == []

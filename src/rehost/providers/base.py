@@ -111,8 +111,9 @@ class BaseAdapter:
         return next((book for book in OWN if token in book.tokens()), self.book)
 
     def kinds(self) -> Sequence[str]:
-        """Type tokens of all that this provider declares to carry out, roles of databases among them."""
-        return (*self.book.tokens(), role.TOKEN)
+        """Type tokens of all that this provider declares to carry out, hosts, units and roles of databases among
+        them."""
+        return (*self.book.tokens(), *(token for book in OWN for token in book.tokens()))
 
     def rules(self, token: str) -> KindRules:
         """The facts about a type. Raises KeyError for one that the provider does not know."""
@@ -355,7 +356,7 @@ class Kind(Protocol):
 
 
 class NoHosts:
-    """Units of a provider whose servers nobody runs services on: nothing is done, and that is said."""
+    """Hosts and units where servers can't be entered: nothing is done, and that is said."""
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         """Raise OperatorNeeded."""
@@ -385,9 +386,9 @@ class NoHosts:
 def _left_to_people(inputs: Mapping[str, Value], verb: str) -> OperatorNeeded:
     address = (inputs.get("connection") or {}).get("address", "")
     return OperatorNeeded(
-        f"the service {inputs['name']} is left to you: rehost does not {verb} services on this server",
-        why="this version runs services in memory only; the server and all that the service needs are rehost's",
-        fix=f"{verb} it by hand on {address or 'the server'}",
+        f"{inputs['name']} is left to you: rehost can't {verb} anything on this server",
+        why="the endpoint is a stand-in on this machine, whose servers are entries in a table",
+        fix=f"{verb} it by hand on {address or 'the server'}, or use `rehost sandbox up`, which has servers",
     )
 
 
@@ -426,16 +427,13 @@ class Marking(Protocol):
 
 
 class KindDispatch:
-    """The resource functions of a connection, handed to the kind of the token. Units without a kind are left to
-    people."""
+    """The resource functions of a connection, handed to the kind of the token."""
 
     kinds: Mapping[str, Kind]
     environment: Mapping[str, str] = MappingProxyType({})
 
     def kind(self, token: str) -> Kind:
         """What carries out resources of a type."""
-        if token == unit.TOKEN and token not in self.kinds:
-            return NoHosts()
         return self.kinds[token]
 
     @contextmanager

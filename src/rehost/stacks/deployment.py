@@ -36,7 +36,7 @@ from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
-from rehost.stacks.ports import Adapter, Connection, Live
+from rehost.stacks.ports import Adapter, Connection, Entered, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
 from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
 from rehost.stacks.secretkeys import draw as drawn
@@ -92,7 +92,7 @@ class Deployment:
     @cached_property
     def legal(self) -> Legal:
         """The stack as the target can take it."""
-        return legalize(self.stack, self.adapter.native)
+        return legalize(self.stack, self.adapter.native, entered=isinstance(self.adapter, Entered))
 
     @property
     def _limit(self) -> int:
@@ -436,6 +436,7 @@ class Deployment:
             secrets=values,
             texts=self.legal.texts,
             roles=self.legal.roles,
+            guards=self.legal.guards,
         )
 
     def _price(self, token: str, inputs: Mapping[str, Value]) -> Bill:

@@ -7,12 +7,13 @@ portability diff) sees it as it was written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rehost.stacks import mail, substitutes, wayout
 from rehost.stacks.acme.lower import ACCOUNT_KEY, key_name
 from rehost.stacks.diagnostics import PathKey
+from rehost.stacks.hosts import access
 from rehost.stacks.model import Database, LoadBalancer, Role, Secret, Stack
 from rehost.stacks.substitutes import SUBSTITUTED
 
@@ -37,26 +38,33 @@ class Legal:
     """A stack that a target can take, and what references to derived values stand for.
 
     `texts` has for an address (`databases.main.url`) a text, which may refer to others in turn. `origins` has for
-    a component that stands in another's place (`servers`, `db-main`) that other one.
+    a component that stands in another's place (`servers`, `db-main`) that other one. `guards` has for a server
+    group the ports that only some may reach: comma-separated addresses, ranges and references.
     """
 
     stack: Stack
     texts: Mapping[str, str]
     origins: Mapping[PathKey, PathKey]
     roles: tuple[SqlRole, ...] = ()
+    guards: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
-def legalize(stack: Stack, native: frozenset[str]) -> Legal:
+def legalize(stack: Stack, native: frozenset[str], *, entered: bool = False) -> Legal:
     """Load balancers in front of services are put before their servers; passwords that nobody gave become secrets
     of the stack, which move with it unchanged; databases and caches that are not `native` become servers with
     units, as far as there is a substitute (others stay, and are refused); a gateway becomes a server that
-    forwards."""
+    forwards. Where rehost enters servers to run services on them, the keys for that are secrets of the stack too.
+    """
     made = _Made(stack, native)
     made.databases()
     made.caches()
     made.certificates()
     made.way_out()
-    return made.legal()
+    legal = made.legal()
+    if not entered:
+        return legal
+    keys = {**legal.stack.secrets, **access.keys(legal.stack)}
+    return replace(legal, stack=legal.stack.model_copy(update={"secrets": keys}))
 
 
 class _Made:
@@ -68,6 +76,7 @@ class _Made:
         self._origins: dict[PathKey, PathKey] = {}
         self._roles: list[SqlRole] = []
         self._texts |= mail.texts(stack.mail)
+        self._guards: dict[str, Mapping[int, str]] = {}
         self._new: dict[str, Any] = {
             family: dict(getattr(stack, family))
             for family in ("secrets", "servers", "firewalls", "volumes", "databases", "caches")
@@ -85,7 +94,7 @@ class _Made:
     def legal(self) -> Legal:
         """The result."""
         stack = self._stack.model_copy(update=self._new)
-        return Legal(stack, self._texts, self._origins, tuple(self._roles))
+        return Legal(stack, self._texts, self._origins, tuple(self._roles), self._guards)
 
     def databases(self) -> None:
         """Passwords, URLs and substitutes of databases."""
@@ -162,6 +171,7 @@ class _Made:
         for kind, items in parts.items():
             self._new[kind] |= items
             self._origins |= {(kind, item): (family, name) for item in items}
+        self._guards[made.host] = made.guarded
         del self._new[family][name]
         self._texts[f"{address}.host"] = f"${{servers.{made.host}.private_ip}}"
         for zone, records in self._new["dns"].items():

@@ -51,6 +51,9 @@ class Lowering:
     """What references to derived values stand for, by address; see legalize."""
     roles: tuple[SqlRole, ...] = ()
 
+    guards: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """By server group the ports that only some may reach, and whom; see legalize."""
+
     def fact(self, key: str) -> Any:
         """A chosen fact, UNKNOWN where nothing could be chosen yet."""
         return self.facts.get(key, UNKNOWN)

@@ -418,6 +418,14 @@ class Surveying(Protocol):
         """What a lift wants to know beyond the resources: `images` by id with neutral name and architecture."""
 
 
+@runtime_checkable
+class Entered(Protocol):
+    """What an adapter offers whose servers rehost enters over SSH to run services on them."""
+
+    def login(self, image: str) -> str:
+        """Whom an image lets in, by its neutral name."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One object of a bucket. `modified` is seconds since 1970; `etag` is a change marker, no checksum; `version`

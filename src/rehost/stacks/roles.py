@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
+from rehost.stacks.entry import Hosts, Where
 from rehost.stacks.graph import Ref, Resource, Value
 from rehost.stacks.hosts import resource as unit
 from rehost.stacks.legalize import SqlRole
@@ -11,23 +12,20 @@ from rehost.stacks.lower import REFERENCE, Lowering
 from rehost.stacks.sql.role import TOKEN
 from rehost.stacks.substitutes import group_for
 
-Server = Callable[[str], Mapping[str, Value]]
-"""`serverId` and `connection` of a server, by its name: what a provider knows of it."""
-
 
 def roles(
-    lowering: Lowering, server: Server, export: Callable[[str], Value], holder: Callable[[str, str], Value]
+    lowering: Lowering, where: Where, export: Callable[[str], Value], holder: Callable[[str, str], Value]
 ) -> Iterator[Resource]:
     """The roles of all databases. `holder` answers the id of what a database ends with: the database itself, or
     the volume of the group of servers that stands in its place (the second argument, otherwise empty)."""
     for wanted in lowering.roles:
-        yield _role(lowering, wanted, server, export, holder)
+        yield _role(lowering, wanted, where, export, holder)
 
 
 def place(
     lowering: Lowering,
     database: str,
-    server: Server,
+    where: Where,
     export: Callable[[str], Value],
     holder: Callable[[str, str], Value],
 ) -> dict[str, Value]:
@@ -47,14 +45,14 @@ def place(
         "database": part("name"),
         "user": part("user"),
         "adminPassword": part("password"),
-        "via": _door(lowering, database, group, server),
+        "via": _door(lowering, database, group, Hosts(lowering, where, export)),
     }
 
 
 def _role(
     lowering: Lowering,
     wanted: SqlRole,
-    server: Server,
+    where: Where,
     export: Callable[[str], Value],
     holder: Callable[[str, str], Value],
 ) -> Resource:
@@ -64,7 +62,7 @@ def _role(
     about = wanted.role
     inputs: dict[str, Value] = {
         "name": wanted.name,
-        **place(lowering, wanted.database, server, export, holder),
+        **place(lowering, wanted.database, where, export, holder),
         "login": about.login,
         "password": lowering.text(wanted.password, export) if wanted.password else None,
         "privileges": about.privileges,
@@ -77,7 +75,7 @@ def _role(
     return lowering.resource(TOKEN, logical, inputs, component=component, after=after)
 
 
-def _door(lowering: Lowering, database: str, group: str, server: Server) -> Value:
+def _door(lowering: Lowering, database: str, group: str, hosts: Hosts) -> Value:
     """A server through which the database is reached: itself, or one that may connect, a public one rather."""
     groups = [group]
     if not group:
@@ -85,10 +83,8 @@ def _door(lowering: Lowering, database: str, group: str, server: Server) -> Valu
         groups = [door.removeprefix("servers.") for door in doors] or list(lowering.stack.servers)
     able = [name for name in groups if name in lowering.stack.servers and lowering.stack.servers[name].count]
     able.sort(key=lambda name: not lowering.stack.servers[name].public)
-    if not able:
-        return None
-    member = lowering.stack.servers[able[0]].members(able[0])[0]
-    return {**server(member), "name": member}
+    found = (hosts.door(lowering.stack.servers[name].members(name)[0]) for name in able)
+    return next((door for door in found if door is not None), None)
 
 
 def _written(value: bool | int | float | str) -> str:

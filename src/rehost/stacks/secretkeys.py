@@ -6,11 +6,16 @@ import base64
 import secrets
 
 from rehost.stacks.errors import InvalidInput
-from rehost.stacks.model import Secret
+from rehost.stacks.model import Secret, SshKey
 
 
 def draw(secret: Secret) -> str:
-    """A fresh value: text that no URL needs to escape, or a private key as PEM (PKCS #8)."""
+    """A fresh value: text that no URL needs to escape, or a private key: as PEM (PKCS #8), that for SSH in
+    OpenSSH's own format."""
+    if isinstance(secret, SshKey):
+        from rehost.stacks.hosts.cloudinit import new_key
+
+        return new_key().private
     if secret.key is None:
         return secrets.token_urlsafe(secret.generate or 32)
     from cryptography.hazmat.primitives.asymmetric import ec, rsa

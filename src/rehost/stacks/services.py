@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from rehost.stacks.graph import Join, Resource, Value
+from rehost.stacks.entry import Hosts, Where, text_of
+from rehost.stacks.graph import Resource, Value
 from rehost.stacks.hosts.resource import TOKEN, spec_of
 from rehost.stacks.hosts.units import Limits, Order, Restart, UnitSpec
 from rehost.stacks.lower import Lowering
 from rehost.stacks.model import Service
 from rehost.stacks.roles import roles_in
 
-Server = Callable[[str], Mapping[str, Value]]
-"""`serverId` and `connection` of a server, by its name: what a provider knows of it."""
 
-
-def units(lowering: Lowering, server: Server, export: Callable[[str], Value]) -> Iterator[Resource]:
-    """The units of all services. `export` answers what a reference stands for at the provider."""
+def units(lowering: Lowering, where: Where, export: Callable[[str], Value]) -> Iterator[Resource]:
+    """The hosts and units of all services. `export` answers what a reference stands for at the provider."""
     stack = lowering.stack
+    hosts = Hosts(lowering, where, export)
+    yield from hosts.all()
     for name, service in stack.services.items():
         after = [
             lowering.urn(TOKEN, _unit(other, member))
@@ -27,26 +27,23 @@ def units(lowering: Lowering, server: Server, export: Callable[[str], Value]) ->
         ]
         used = (urn for text in service.environment.values() for urn in roles_in(lowering, text))
         after += dict.fromkeys(used)
-        variables = {key: _text(lowering.text(text, export)) for key, text in service.environment.items()}
+        variables = {key: text_of(lowering.text(text, export)) for key, text in service.environment.items()}
         for position, member in enumerate(stack.runs_on(name), 1):
             full = _unit(name, member)
             inputs = {
-                **server(member),
+                "serverId": where(member).id,
+                "connection": hosts.connection(member),
                 **unit_inputs(name, service, lambda text: str(lowering.text(text, export))),
                 "environment": variables or None,
                 "tags": lowering.marks(TOKEN, full),
             }
-            yield lowering.resource(TOKEN, full, inputs, component=f"services.{name}-{position}", after=after)
+            needed = [*after, *hosts.urns(member)]
+            yield lowering.resource(TOKEN, full, inputs, component=f"services.{name}-{position}", after=needed)
 
 
 def _unit(service: str, member: str) -> str:
     # No name has a slash, so that web on app-x-1 is not taken for web-app on x-1.
     return f"{service}/{member}"
-
-
-def _text(value: Value) -> Value:
-    """A variable is text, whatever it refers to."""
-    return value if isinstance(value, str) else Join((value,))
 
 
 def unit_inputs(name: str, service: Service, plain: Callable[[str], str] = str) -> dict[str, Value]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rehost.stacks.fit import Finding, Fit
-from rehost.stacks.model import Cache, Database, Firewall, Rule, Server, Service, Size, Stack, Volume
+from rehost.stacks.model import Cache, Database, Firewall, Network, Rule, Server, Service, Size, Stack, Volume
 
 _MIB = 1024**2
 CACHE_SHARE = 0.75
@@ -26,7 +26,8 @@ class Substitute:
     services: dict[str, Service]
     host: str
     volume: Volume | None = None
-    texts: dict[str, str] = field(default_factory=dict)
+    guarded: dict[int, str] = field(default_factory=dict)
+    """Ports that only some may reach: comma-separated addresses, ranges and references."""
 
 
 def group_for(address: str) -> str:
@@ -80,6 +81,7 @@ def database(stack: Stack, name: str, wanted: Database, password: str) -> Substi
         services,
         group,
         Volume.model_construct(size=wanted.storage, on=group),
+        {wanted.port: peers},
     )
 
 
@@ -99,7 +101,9 @@ def cache(stack: Stack, name: str, wanted: Cache, password: str) -> Substitute:
     )
     memory = -(-int(wanted.memory / CACHE_SHARE) // _MIB) * _MIB
     size = Size.model_construct(cpu=1, memory=memory, disk=_SYSTEM_DISK)
-    return Substitute(_server(stack, group, size), _closed(), {group: service}, group)
+    peers = ",".join(_peers(stack, wanted))
+    guarded = {wanted.port: peers} if peers else {}
+    return Substitute(_server(stack, group, size), _closed(), {group: service}, group, guarded=guarded)
 
 
 def _server(stack: Stack, group: str, size: Size) -> Server:
@@ -111,14 +115,14 @@ def _closed() -> Firewall:
     return Firewall(ingress=(Rule(ports=(22,), peers="anywhere", description="SSH"),))
 
 
-def _peers(stack: Stack, wanted: Database) -> list[str]:
+def _peers(stack: Stack, wanted: Database | Cache) -> list[str]:
     groups = [address.removeprefix("servers.") for address in wanted.reachable_from]
     named = [
         f"${{servers.{group}.private_ips}}"
         for group in groups
         if group in stack.servers and stack.servers[group].count
     ]
-    return named if wanted.reachable_from else [str(stack.network.cidr) if stack.network else "samenet"]
+    return named if wanted.reachable_from else [str((stack.network or Network()).cidr)]
 
 
 def settings(wanted: Database) -> dict[str, str]:
@@ -137,9 +141,9 @@ def settings(wanted: Database) -> dict[str, str]:
 
 
 def _started(wanted: Database) -> str:
-    """The program of the container: rules for who may connect, then the server. `samenet` needs no mask."""
+    """The program of the container: rules for who may connect, then the server."""
     given = " ".join(f"-c {shlex.quote(f'{key}={value}')}" for key, value in sorted(settings(wanted).items()))
-    rule = 'case $peer in */*|samenet) ;; *) peer=$peer/32 ;; esac; echo "host all all $peer scram-sha-256"'
+    rule = 'case $peer in */*) ;; *) peer=$peer/32 ;; esac; echo "host all all $peer scram-sha-256"'
     rules = f"for peer in $(echo $PEERS | tr , ' '); do {rule}; done"
     return (
         f"{{ echo 'local all all scram-sha-256'; {rules}; }} > /tmp/pg_hba.conf; "
@@ -167,9 +171,7 @@ def findings(stack: Stack, native: frozenset[str]) -> Iterator[Finding]:
         group = group_for(address)
         reason = f"a server ({group}) with a volume and PostgreSQL {wanted.version} stands in its place"
         yield Finding(address, Fit.SUBSTITUTED, reason)
-        step = f"mount the volume {group} at /mnt/{group} of {group}-1, with a folder backups, both for user 999"
-        yield Finding(address, Fit.OPERATOR, "nobody mounts its volume", step)
-        reason = "only its own rules (pg_hba) keep other servers of the network out: no packet filter is set"
+        reason = "its own rules (pg_hba) and the packet filter of its server let in only who may reach it"
         yield Finding(address, Fit.SUBSTITUTED, reason)
         yield Finding(address, Fit.LOST, "nobody upgrades it by itself", "raise `version`, and deploy, in time")
         yield Finding(
@@ -193,8 +195,5 @@ def findings(stack: Stack, native: frozenset[str]) -> Iterator[Finding]:
         reason = f"a server ({group}) with {kept.engine} {kept.version} stands in its place"
         yield Finding(address, Fit.SUBSTITUTED, reason)
         yield Finding(address, Fit.LOST, "what is said to it is not encrypted on its way in the private network")
-        if kept.reachable_from:
-            reason = "its password alone keeps other servers of the network out"
-            yield Finding(address, Fit.LOST, reason, "filter on the server itself (nftables)")
         if kept.high_availability:
             yield Finding(address, Fit.LOST, "there is no standby: when its server fails, it is empty afterwards")

@@ -6,7 +6,7 @@ whose parts of type text/plain cloud-init looks at in the same way.
 
 from __future__ import annotations
 
-from rehost.stacks.graph import Join, Value
+from rehost.stacks.graph import Join, Secret, Value
 
 _BOUNDARY = "==rehost-part=="
 _OPENING = f'Content-Type: multipart/mixed; boundary="{_BOUNDARY}"\nMIME-Version: 1.0\n'
@@ -53,6 +53,19 @@ def separated(value: Value, first: str) -> Value:
         pieces[0] = pieces[0].removeprefix(_PLAIN)
         pieces = [piece for piece in pieces if piece != ""]
     return pieces[0] if len(pieces) == 1 else Join(tuple(pieces))
+
+
+def without(value: Value, mark: str) -> Value:
+    """What is told beside the part that has a mark, which is the last one; None where there is nothing else.
+    Secret text becomes plain again: what made it secret was in that part."""
+    text = value.value if isinstance(value, Secret) else value
+    if not isinstance(text, str) or mark not in text:
+        return value
+    if not text.startswith(_OPENING):
+        return None
+    parts = text.removesuffix(f"\n--{_BOUNDARY}--\n").split(f"\n--{_BOUNDARY}\n")[1:]
+    rest = [part.removeprefix(_PLAIN) for part in parts if mark not in part]
+    return combined(*rest)
 
 
 def _is_message(part: Value) -> bool:

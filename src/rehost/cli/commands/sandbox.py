@@ -150,6 +150,8 @@ def env(folder: Path | None, format_: str) -> None:
     "--http-status", "status_", type=click.IntRange(400, 599), help="The HTTP status; default: the usual one."
 )
 @click.option("--seed", type=int, help="For --share: another seed, other calls.")
+@click.option("--off", "power", flag_value="off", help="Let all of a provider fall silent at once.")
+@click.option("--on", "power", flag_value="on", help="Let it go on.")
 @click.option("--list", "list_", is_flag=True, help="Show the rules in force.")
 @click.option("--clear", is_flag=True, help="Drop the rules that were set here.")
 @click.option("--group", help="With --clear: the rules that --realism made for a level instead (latency).")
@@ -163,11 +165,19 @@ def fault(
     list_: bool,
     clear: bool,
     group: str | None,
+    power: str | None,
     **given: Any,
 ) -> None:
     from rehost.providers.sandbox.control import PROVIDERS, ask
 
     where = _chosen(folder)
+    if power is not None:
+        if provider is None or call_ or do or list_ or clear:
+            raise click.UsageError(f"--{power} takes --provider and nothing else")
+        for name in {"hetzner": ("hetzner", "objects")}.get(provider, (provider,)):
+            ask(where, name, "POST" if power == "off" else "DELETE", "/_sandbox/off")
+        click.echo(f"{provider}: {'nothing of it answers any more' if power == 'off' else 'it answers again'}")
+        return
     chosen = [provider] if provider else list(PROVIDERS)
     if group and not clear:
         raise click.UsageError("--group goes with --clear")

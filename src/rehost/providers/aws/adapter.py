@@ -168,6 +168,10 @@ class AwsAdapter(BaseAdapter):
         """What traffic to the Internet costs."""
         return prices.egress(self.sheet(target.region), size)
 
+    def login(self, image: str) -> str:
+        """The user of Amazon's images of a distribution."""
+        return CATALOG.login(image)
+
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""
         return list(AwsLowering(lowering).all())

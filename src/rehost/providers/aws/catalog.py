@@ -36,9 +36,13 @@ class Catalog:
 
     @property
     def images(self) -> Mapping[str, Mapping[str, str]]:
-        """Owner and name pattern by neutral name."""
+        """Owner, name patterns and first user by neutral name."""
         images: Mapping[str, Mapping[str, str]] = self._data["images"]
         return images
+
+    def login(self, image: str) -> str:
+        """Whom an image lets in."""
+        return self.images.get(image, {}).get("user", "root")
 
     @property
     def types(self) -> Mapping[str, Mapping[str, Any]]:

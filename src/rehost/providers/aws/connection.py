@@ -46,13 +46,14 @@ from rehost.providers.aws.kinds.common import Clients
 from rehost.providers.aws.texts import Texts
 from rehost.providers.base import KindDispatch, RuleBook
 from rehost.providers.botoerrors import guarded
+from rehost.providers.hosts import host_kinds, pool_for
 from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.model import Target
-from rehost.stacks.ports import Call, Candidate, HostedZone, Identity, Live, Need
+from rehost.stacks.ports import Call, Candidate, HostedZone, Identity, Known, Live, Need
 from rehost.stacks.sql import role as sql_role
 
 _CLASSES: Sequence[Any] = (
@@ -167,8 +168,14 @@ class AwsConnection(KindDispatch):
         self._endpoint = (
             f"sandbox:{sandbox}" if sandbox else endpoint or session.get_partition_for_region(target.region)
         )
-        self.kinds = {token: kind(self._clients, book.rules(token)) for token, kind in KINDS.items()}
+        kinds: dict[str, Any] = {token: kind(self._clients, book.rules(token)) for token, kind in KINDS.items()}
+        self._servers = kinds[instance.Instance.token]
+        self._hosts = pool_for(environment, "aws", endpoint or "")
+        self.kinds = {**kinds, **host_kinds(self._hosts, self._has_server)}
         self.kinds[sql_role.TOKEN] = sql_role.RoleKind(self.sql)
+
+    def _has_server(self, id_: str) -> bool:
+        return self._servers.read([Known("", id_, {}, {})])[0] is not None
 
     def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
         """Make the resource and wait until it can be used; what it refers to may be known here only later."""
@@ -250,5 +257,7 @@ class AwsConnection(KindDispatch):
 
     def close(self) -> None:
         """Close the connections."""
+        if self._hosts is not None:
+            self._hosts.close()
         for client in self._clients.values():
             client.close()

@@ -10,10 +10,13 @@ from typing import Any
 
 from rehost.providers.aws import edge, managed
 from rehost.providers.aws import tokens as t
+from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.places import places
 from rehost.providers.aws.txt import unquoted
 from rehost.providers.s3names import cors_rule
+from rehost.stacks.entry import Disk, Place
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
+from rehost.stacks.hosts.access import Access
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server, Subnet
 from rehost.stacks.roles import place, roles
@@ -32,6 +35,7 @@ class AwsLowering(Components):
         self._places = places(self._stack.model_copy(update={"network": self._network}))
         self._subnets: Mapping[str, Subnet] = self._places.all if self._network else {}
         self._way_out = self._stack.way_out()
+        self._access = Access(self._stack, lowering.secrets)
         self.proven: set[str] = set()
         """Domains for which a record that proves them is made already."""
 
@@ -248,7 +252,8 @@ class AwsLowering(Components):
 
     def _user_data(self, member: str, server: Server) -> Value:
         own = self.lowering.text(server.user_data, self.export) if server.user_data else None
-        return combined(gateway(IPv4Network(self.cidr)), own) if member == self._way_out else own
+        forwards = gateway(IPv4Network(self.cidr)) if member == self._way_out else None
+        return combined(forwards, own, self._access.user_data(member, CATALOG.login(server.image)))
 
     def _subnet_of(self, server: Server, member: str) -> str:
         """The subnet of a server. Which one it was given is a fact: more subnets move no server that exists."""
@@ -368,10 +373,18 @@ class AwsLowering(Components):
         del group
         return self.ref(t.DATABASE, database)
 
-    def _host(self, member: str) -> dict[str, Value]:
-        group = self._stack.servers[member.rpartition("-")[0]]
-        address = self._public(member) if group.public else self.ref(t.INSTANCE, member, "privateIp")
-        return {"serverId": self.ref(t.INSTANCE, member), "connection": {"address": address}}
+    def _host(self, member: str) -> Place:
+        server = self._stack.servers[member.rpartition("-")[0]]
+        private = self.ref(t.INSTANCE, member, "privateIp")
+        volumes: dict[str, Disk] = {}
+        for name, volume in self._stack.volumes.items():
+            for number, on in enumerate(self._stack.server_named(volume.on), 1):
+                if on == member:
+                    device = self.lowering.fact(f"volumes.{name}-{number}.device.{member}")
+                    id_ = self.ref(t.ATTACHMENT, f"{name}-{number}", "volumeId")
+                    volumes[name] = Disk([id_, device], -(-volume.size // _GIB))
+        address = self._public(member) if server.public else private
+        return Place(self.ref(t.INSTANCE, member), address, private, CATALOG.login(server.image), volumes)
 
     def _public(self, member: str) -> Ref:
         """A server's public address: the static one, where it has one."""

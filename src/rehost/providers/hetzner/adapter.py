@@ -193,6 +193,10 @@ class HetznerAdapter(BaseAdapter):
         """What traffic costs at most."""
         return prices.egress(self.sheet(target.region), size)
 
+    def login(self, image: str) -> str:
+        """The user of Hetzner's images."""
+        return catalog.login(image)
+
     def lower(self, lowering: Lowering) -> Iterable[Resource]:
         """The resources of a stack."""
         return list(HetznerLowering(lowering).all())

@@ -49,6 +49,11 @@ def storage_location(target: Target) -> str:
     return str(target.options.get("object_storage_location") or target.region)
 
 
+def login(image: str) -> str:
+    """Whom an image lets in."""
+    return str(next((row["login"] for row in _data()["images"] if row["name"] == image), "root"))
+
+
 def images() -> frozenset[tuple[str, str]]:
     """Official images by name and architecture."""
     return frozenset((row["name"], row["architecture"]) for row in _data()["images"])

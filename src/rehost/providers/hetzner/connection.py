@@ -27,6 +27,7 @@ from rehost.providers.hetzner.kinds import (
 )
 from rehost.providers.hetzner.live import servers_of
 from rehost.providers.hetzner.texts import Texts
+from rehost.providers.hosts import host_kinds, pool_for
 from rehost.providers.s3 import S3Objects
 from rehost.providers.s3wire import Wire
 from rehost.stacks.catalog import Offer, Origin
@@ -34,7 +35,7 @@ from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError
 from rehost.stacks.graph import Value
 from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.model import Target
-from rehost.stacks.ports import Call, Candidate, HostedZone, Identity, Live, Need
+from rehost.stacks.ports import Call, Candidate, HostedZone, Identity, Known, Live, Need
 from rehost.stacks.sql import role
 
 CLOUD: Mapping[str, Any] = {
@@ -146,7 +147,12 @@ class HetznerConnection(KindDispatch):
             kind: Numbered(make(self._api, book.rules(kind)), book.rules(kind)) for kind, make in CLOUD.items()
         }
         self.kinds |= {kind: make(self._objects, book.rules(kind)) for kind, make in OBJECTS.items()}
+        self._hosts = pool_for(environment, "hetzner", endpoint)
+        self.kinds |= host_kinds(self._hosts, self._has_server)
         self.kinds[role.TOKEN] = role.RoleKind(self.sql)
+
+    def _has_server(self, id_: str) -> bool:
+        return self.kinds[t.SERVER].read([Known("", id_, {}, {})])[0] is not None
 
     def identify(self, deployment: str) -> Identity:
         """The API has no call that names the project: the anchor of the deployment is looked for."""
@@ -243,4 +249,6 @@ class HetznerConnection(KindDispatch):
 
     def close(self) -> None:
         """Close the connections."""
+        if self._hosts is not None:
+            self._hosts.close()
         self._api.close()

@@ -9,7 +9,9 @@ from rehost.providers.hetzner import catalog, edge
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.places import location_of, locations
 from rehost.providers.s3names import cors_rule
+from rehost.stacks.entry import Disk, Place
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
+from rehost.stacks.hosts.access import Access
 from rehost.stacks.lower import Components, Lowering, overridden
 from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server
 from rehost.stacks.records import strings
@@ -32,6 +34,7 @@ class HetznerLowering(Components):
 
     def __init__(self, lowering: Lowering) -> None:
         super().__init__(lowering)
+        self._access = Access(self._stack, lowering.secrets)
         self.subnets = self._network.layout() if self._network else {}
         self._way_out = self._stack.way_out()
 
@@ -174,12 +177,12 @@ class HetznerLowering(Components):
 
     def _user_data(self, member: str, server: Server) -> Value:
         own = self.lowering.text(server.user_data, self.export) if server.user_data else None
-        cidr = (self._network or Network()).cidr
+        cidr, first = (self._network or Network()).cidr, None
         if member == self._way_out:
-            return combined(gateway(cidr), own)
-        if self._way_out and not server.public:
-            return combined(client(str(cidr[1]), RESOLVERS), own)
-        return own
+            first = gateway(cidr)
+        elif self._way_out and not server.public:
+            first = client(str(cidr[1]), RESOLVERS)
+        return combined(first, own, self._access.user_data(member, catalog.login(server.image)))
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
         after = tuple(self.lowering.urn(t.SUBNET, str(subnet.cidr)) for subnet in self.subnets.values())
@@ -225,10 +228,17 @@ class HetznerLowering(Components):
         del database
         return self.ref(t.VOLUME, f"{group}-1")
 
-    def _host(self, member: str) -> dict[str, Value]:
-        public = self._stack.servers[member.rpartition("-")[0]].public
-        address = self.ref(t.SERVER, member, "ipv4Address" if public else "networks[0].ip")
-        return {"serverId": self.ref(t.SERVER, member), "connection": {"address": address}}
+    def _host(self, member: str) -> Place:
+        server = self._stack.servers[member.rpartition("-")[0]]
+        private = self.ref(t.SERVER, member, "networks[0].ip")
+        volumes: dict[str, Disk] = {}
+        for name, volume in self._stack.volumes.items():
+            for number, on in enumerate(self._stack.server_named(volume.on), 1):
+                if on == member:
+                    id_ = self.ref(t.ATTACHMENT, f"{name}-{number}", "volumeId")
+                    volumes[name] = Disk([Join(("HC_Volume_", id_))], max(10, -(-volume.size // _GIB)))
+        address = self.ref(t.SERVER, member, "ipv4Address") if server.public else private
+        return Place(self.ref(t.SERVER, member), address, private, catalog.login(server.image), volumes)
 
     def _private_net(self, server: Server, member: str) -> dict[str, Value]:
         return {

@@ -13,6 +13,7 @@ from rehost.providers.memory.connection import MemoryConnection
 from rehost.stacks.acme.lower import issued
 from rehost.stacks.catalog import Charge, Transfer
 from rehost.stacks.diagnostics import Diagnostic
+from rehost.stacks.entry import Place
 from rehost.stacks.graph import Ref, Resource, Value
 from rehost.stacks.hosts import resource as unit
 from rehost.stacks.lower import Lowering, overridden
@@ -21,6 +22,7 @@ from rehost.stacks.portability import Finding
 from rehost.stacks.ports import Candidate, Need
 from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
+from rehost.stacks.sql import role
 
 _SIZES = tuple((f"m{cpu}", cpu, cpu * 2) for cpu in (1, 2, 4, 8, 16, 32, 64))
 _DEFAULT_CLOUD = MemoryCloud()
@@ -48,8 +50,8 @@ class MemoryAdapter(BaseAdapter):
     options: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> Sequence[str]:
-        """A kind for each component, and units, which run on hosts in memory."""
-        return (*super().kinds(), unit.TOKEN)
+        """A kind for each component, units, which run on hosts in memory, and roles."""
+        return (*self.book.tokens(), unit.TOKEN, role.TOKEN)
 
     def regions(self) -> Sequence[str]:
         """Any will do."""
@@ -230,11 +232,9 @@ class _Lower:
                 }
                 yield self._make("volumeAttachment", f"{name}-{position}", f"volumes.{name}-{position}", join)
 
-    def _host(self, member: str) -> dict[str, Value]:
-        return {
-            "serverId": self._ref("server", member),
-            "connection": {"address": self._ref("server", member, "privateIp")},
-        }
+    def _host(self, member: str) -> Place:
+        private = self._ref("server", member, "privateIp")
+        return Place(self._ref("server", member), private, private)
 
     def _data(self) -> Iterator[Resource]:
         for name, database in self._l.stack.databases.items():

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from rehost.providers.sandbox.internet.addresses import RESOLVER
 
 AWS_REGION = "eu-central-1"
+MACHINES = "REHOST_SANDBOX_MACHINES"
+"""The variable that names the folder of the sandbox's servers."""
+TIED = "tied"
+"""The file in a sandbox's folder whose lock its supervisor holds for as long as it lives."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Latency and faults for calls that match a pattern; one middleware round every stand-in.
 
 `/_sandbox/faults` takes rules (POST, one rule or a list), shows them (GET) and drops them (DELETE, `?id=` for
-one); `/_sandbox/calls` counts the calls by name.
+one); `/_sandbox/calls` counts the calls by name; `/_sandbox/off` lets everything fall silent (POST) and go on
+(DELETE), with what is real behind it.
 """
 
 from __future__ import annotations
@@ -122,6 +123,9 @@ class Faults:
         self._lock = threading.Lock()
         self._born: dict[str, float] = {}
         self._ids = 0
+        self.off = False
+        self.switched: Callable[[bool], object] = lambda off: None
+        """Told when everything falls silent, and when it goes on."""
 
     def add(self, rule: Rule) -> Rule:
         """Put a rule in force, after those that are."""
@@ -142,6 +146,10 @@ class Faults:
         path = environ.get("PATH_INFO", "")
         if path in ("/_sandbox/faults", "/_sandbox/calls"):
             return self._control(environ, path).send(start_response)
+        if path == "/_sandbox/off":
+            return self._switch(environ["REQUEST_METHOD"]).send(start_response)
+        if self.off:
+            return hang_up(environ, start_response)
         if path.startswith(("/_sandbox/", "/moto-api/")):
             return self._app(environ, start_response)
         call = self._dialect.call(environ)
@@ -206,6 +214,13 @@ class Faults:
                 slowed |= {rule.group} if rule.do == "latency" else set()
                 found += [rule] if rule.strikes() else []
         return found
+
+    def _switch(self, method: str) -> Answer:
+        """All of it off (POST) or on again (DELETE)."""
+        if method in ("POST", "DELETE"):
+            self.off = method == "POST"
+            self.switched(self.off)
+        return _json(200, {"off": self.off})
 
     def _control(self, environ: Environ, path: str) -> Answer:
         method = environ["REQUEST_METHOD"]

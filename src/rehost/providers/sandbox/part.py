@@ -16,21 +16,38 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rehost.providers.sandbox.faults import Faults
     from rehost.providers.sandbox.keeping import Keeping, Memory
     from rehost.providers.sandbox.wire import App, Dialect, Environ
 
+if TYPE_CHECKING:
+    from rehost.providers.sandbox.machines.reality import Reality
+
+
+@dataclass(frozen=True)
+class Standin:
+    """A stand-in's API, with what a folder keeps of it, and what is real behind it."""
+
+    app: Any
+    keeping: Keeping | None
+    reality: Reality | None
+
 
 def stand_in(
-    kind: str, keys: dict[str, str], switches: Mapping[str, Any], kept: Path | None = None
-) -> tuple[Faults, Keeping | None]:
+    kind: str,
+    keys: dict[str, str],
+    switches: Mapping[str, Any],
+    kept: Path | None = None,
+    machines: tuple[Path, int] | None = None,
+) -> Standin:
     """The stand-in for one provider's API behind its faults, with what a folder keeps of it. Keys are ids with
-    their secrets, or tokens with the names of their projects. Raises ValueError for kept state of no use."""
+    their secrets, or tokens with the names of their projects; `machines` is the folder of its servers and the
+    block of their addresses. Raises ValueError for kept state of no use."""
     if kind == "hcloud":
         from rehost.providers.sandbox.hcloud_api import HcloudApi
         from rehost.providers.sandbox.hcloud_dialect import HcloudDialect, HcloudMemory
@@ -38,7 +55,7 @@ def stand_in(
         hcloud = HcloudApi(keys, action_seconds=0.1, rate_limit=36_000)
         for name, value in switches.items():
             setattr(hcloud.behaviour, name, value)
-        return _kept(hcloud, HcloudDialect(), kept, lambda folder: HcloudMemory(hcloud))
+        return _kept(kind, hcloud, HcloudDialect(), kept, machines, lambda folder: HcloudMemory(hcloud))
     from rehost.providers.sandbox.aws_api.app import AwsApi
 
     api = AwsApi(keys, flavour="objects" if kind == "objects" else "aws", **switches)
@@ -48,7 +65,7 @@ def stand_in(
 
         return MotoMemory(folder / "objects")
 
-    return _kept(api, api.dialect, kept, memory)
+    return _kept(kind, api, api.dialect, kept, machines, memory)
 
 
 def internet(addresses: Mapping[str, str], socket_: int, kept: Path | None) -> App:
@@ -64,13 +81,24 @@ def internet(addresses: Mapping[str, str], socket_: int, kept: Path | None) -> A
 
 
 def _kept(
-    app: App, dialect: Dialect, folder: Path | None, memory: Callable[[Path], Memory]
-) -> tuple[Faults, Keeping | None]:
+    kind: str,
+    app: App,
+    dialect: Dialect,
+    folder: Path | None,
+    machines: tuple[Path, int] | None,
+    memory: Callable[[Path], Memory],
+) -> Standin:
     from rehost.providers.sandbox.faults import Faults
     from rehost.providers.sandbox.keeping import Keeping
 
+    reality = None
+    if machines is not None and kind != "objects":
+        from rehost.providers.sandbox.machines.behind import Behind, reality_of
+
+        reality = reality_of(kind, app, *machines)
+        app = Behind(app, dialect, reality)
     if folder is None:
-        return Faults(app, dialect, log=_say), None
+        return Standin(Faults(app, dialect, log=_say), None, reality)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def writes(environ: Environ) -> bool:
@@ -81,7 +109,7 @@ def _kept(
     keeping = Keeping(app, memory(folder), folder / "state", writes)
     keeping.restore()
     keeping.start()
-    return Faults(keeping, dialect, log=_say), keeping
+    return Standin(Faults(keeping, dialect, log=_say), keeping, reality)
 
 
 def _say(line: str) -> None:
@@ -113,6 +141,13 @@ def _lock(folder: Path | None) -> TextIO | None:
     return lock
 
 
+def _made(kind: str, settings: Mapping[str, Any], kept: Path | None) -> Standin:
+    if kind == "internet":
+        return Standin(internet(settings["keys"], settings["socket"], kept), None, None)
+    machines = (Path(settings["machines"]), settings["block"]) if settings["block"] else None
+    return stand_in(kind, settings["keys"], settings["switches"], kept, machines)
+
+
 def main() -> None:
     """Serve on the socket that was handed down until the supervisor's end of the pipe is closed."""
     settings = json.loads(sys.stdin.readline())
@@ -131,18 +166,18 @@ def main() -> None:
 
     from rehost.providers.sandbox.faults import Rule
 
-    app: Any
-    keeping: Keeping | None = None
     try:
-        if kind == "internet":
-            app = internet(settings["keys"], settings["socket"], kept)
-        else:
-            app, keeping = stand_in(kind, settings["keys"], settings["switches"], kept)
+        made = _made(kind, settings, kept)
     except ValueError as error:
         raise SystemExit(f"{error}; to begin anew, remove {kept}") from error
     for rule in settings["rules"]:
-        app.add(Rule.of(rule))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(kind), fd=settings["socket"])
+        made.app.add(Rule.of(rule))
+    if made.reality is not None:
+        made.reality.start()
+        made.app.switched = made.reality.silence
+    server = make_server(
+        "127.0.0.1", 0, made.app, threaded=True, request_handler=_handler(kind), fd=settings["socket"]
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     if kept is not None:
         _ready()
@@ -153,8 +188,10 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     sys.stdin.read()
-    if keeping is not None:
-        keeping.save()
+    if made.reality is not None:
+        made.reality.close()
+    if made.keeping is not None:
+        made.keeping.save()
     # Threads may still be answering: they are not waited for.
     del lock
     os._exit(0)

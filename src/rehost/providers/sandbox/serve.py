@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from rehost.providers.sandbox import realism
-from rehost.providers.sandbox.environment import Secrets, environment
+from rehost.providers.sandbox.environment import MACHINES, TIED, Secrets, environment
 from rehost.providers.sandbox.internet import addresses
+from rehost.providers.sandbox.machines import block
 
 TITLES = {
     "aws": "AWS",
@@ -72,6 +74,11 @@ class Supervisor:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder, self.keep, self.realism = folder, bool(settings["keep"]), list(settings["realism"])
         kept = self._kept()
+        self.machines = folder / "machines"
+        if not kept:
+            shutil.rmtree(self.machines, ignore_errors=True)
+        self._claimed = block.claim(kept.get("block", 0))
+        self.block = self._claimed[0] if self._claimed else 0
         self.secrets = Secrets(**kept["secrets"]) if kept else _fresh()
         ports = kept.get("ports", {})
         self.parts: dict[str, Part] = {}
@@ -85,13 +92,18 @@ class Supervisor:
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
+        tied = (self.folder / TIED).open("w")
+        fcntl.flock(tied, fcntl.LOCK_EX)
         for part in self.parts.values():
             self._start(part)
         for part in self.parts.values():
             self._await(part)
         if self.keep:
             ports = {kind: int(part.address.rpartition(":")[2]) for kind, part in self.parts.items()}
-            write_private(self.folder / "kept" / "sandbox.json", {"secrets": asdict(self.secrets), "ports": ports})
+            write_private(
+                self.folder / "kept" / "sandbox.json",
+                {"secrets": asdict(self.secrets), "ports": ports, "block": self.block},
+            )
         self._record()
         while not ended.wait(POLL_SECONDS):
             for part in self.parts.values():
@@ -110,7 +122,10 @@ class Supervisor:
                 except subprocess.TimeoutExpired:
                     _say(f"{part.kind} does not end by itself and is killed")
                     part.process.kill()
+        if not self.keep:
+            shutil.rmtree(self.machines, ignore_errors=True)
         (self.folder / "sandbox.json").unlink(missing_ok=True)
+        tied.close()
 
     def _start(self, part: Part) -> None:
         with (self.folder / "logs" / f"{part.kind}.log").open("ab") as log:
@@ -137,6 +152,8 @@ class Supervisor:
             "rules": realism.rules(part.kind, self.realism),
             "switches": realism.switches(part.kind, self.realism),
             "kept": str(self.folder / "kept" / part.kind) if self.keep else "",
+            "machines": str(self.machines),
+            "block": self.block,
         }
         assert part.process.stdin is not None
         part.process.stdin.write(json.dumps(settings) + "\n")
@@ -178,7 +195,11 @@ class Supervisor:
             "keep": self.keep,
             "realism": self.realism,
             "parts": {kind: part.shown() for kind, part in self.parts.items()},
-            "environment": environment(self.secrets, **{k: part.address for k, part in self.parts.items()}),
+            "environment": {
+                **environment(self.secrets, **{k: part.address for k, part in self.parts.items()}),
+                **({MACHINES: str(self.machines)} if self.block else {}),
+                "REHOST_SANDBOX_CA": str(self.folder / "ca.pem"),
+            },
         }
         write_private(self.folder / "sandbox.json", record)
 
@@ -240,6 +261,8 @@ def main() -> None:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         Supervisor(folder, settings).run()
+        # The lock is let go of with the process, not before.
+        os._exit(0)
 
 
 if __name__ == "__main__":

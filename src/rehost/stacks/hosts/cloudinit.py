@@ -9,18 +9,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.port import Host, HostError
 
 LIMIT = 16 * 1024
 """Bytes of user data that every provider takes."""
+MARK = "# rehost comes in with these"
+"""The second line of what is told here, so that it can be told from other parts."""
 PACKAGES = ("nftables", "podman", "python3")
 _PUBLIC = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?")
 _SSHD = (
@@ -64,18 +72,19 @@ def user_data(
     if user != "root":
         login |= {"shell": "/bin/bash", "lock_passwd": True, "sudo": "ALL=(ALL) NOPASSWD:ALL"}
     config = {
+        # What the operator gives beside it is kept, list by list.
+        "merge_how": "list(append)+dict(no_replace,recurse_list)+str()",
         "disable_root": user != "root",
         "ssh_pwauth": False,
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": host_key.private, "ed25519_public": host_key.public},
         "users": [login],
-        "package_update": True,
-        "packages": sorted(packages),
+        **({"package_update": True, "packages": sorted(packages)} if packages else {}),
         "write_files": [{"path": "/etc/ssh/sshd_config.d/10-rehost.conf", "content": _SSHD}],
         "runcmd": [["systemctl", "restart", "ssh"]],
     }
-    text = "#cloud-config\n" + json.dumps(config, indent=1, ensure_ascii=False) + "\n"
+    text = f"#cloud-config\n{MARK}\n" + json.dumps(config, indent=1, ensure_ascii=False) + "\n"
     if len(text.encode()) > LIMIT:
         raise InvalidInput(
             f"the user data is {len(text.encode())} bytes long, at most {LIMIT} are taken",
@@ -85,23 +94,42 @@ def user_data(
 
 
 def renew_host_key(
-    host: Host, *, path: str = "/etc/ssh/ssh_host_ed25519_key", service: str = "ssh.service"
+    host: Host,
+    *,
+    path: str = "/etc/ssh/ssh_host_ed25519_key",
+    service: str = "ssh.service",
+    told: Callable[[str], object] = lambda public: None,
 ) -> str:
-    """Let a server make a new host key, over the connection that the first one proved; answers the public half, to
-    be pinned from now on. Asked again after a crash it answers a newer one; the connection goes on either way."""
+    """Let a server make a new host key, over the connection that the first one proved; answers the public half,
+    to be pinned from now on. `told` is given it before it is in use, so that it can be written down: asked again
+    after a crash in between, the same one is taken up. The connection goes on either way."""
     coming = str(PurePosixPath(path).with_name("rehost_new_host_key"))
-    steps = [
-        ["rm", "-f", coming, f"{coming}.pub"],
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", coming],
-        ["mv", f"{coming}.pub", f"{path}.pub"],
+    if host.fetch(f"{coming}.pub") is None:
+        _run(host, ["rm", "-f", coming])
+        _run(host, ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", coming])
+    public = (host.fetch(f"{coming}.pub") or b"").decode().strip()
+    if not public:
+        raise HostError(f"{host.name} has no {coming}.pub")
+    told(public)
+    for step in (
         ["mv", coming, path],
+        ["cp", f"{coming}.pub", f"{path}.pub"],
         ["systemctl", "kill", "--signal=HUP", "--kill-who=main", service],
-    ]
-    for step in steps:
-        done = host.run(step)
-        if done.code:
-            raise HostError(f"{host.name} got no new host key", why=done.stderr.decode("utf-8", "replace").strip())
-    public = host.fetch(f"{path}.pub")
-    if public is None:
-        raise HostError(f"{host.name} has no {path}.pub")
-    return public.decode().strip()
+        ["rm", f"{coming}.pub"],
+    ):
+        # A run that was stopped may have got so far.
+        if step[0] != "mv" or host.fetch(coming) is not None:
+            _run(host, step)
+    return public
+
+
+def _run(host: Host, command: Sequence[str]) -> None:
+    done = host.run(command)
+    if done.code:
+        raise HostError(f"{host.name} got no new host key", why=done.stderr.decode("utf-8", "replace").strip())
+
+
+def public_half(private: str) -> str:
+    """The public half of a key in OpenSSH's format."""
+    key = load_ssh_private_key(private.encode(), None)
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

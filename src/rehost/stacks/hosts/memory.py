@@ -179,6 +179,10 @@ class MemoryHost(UnitHost):
 
     def firewall(self, rules: HostFirewall | None) -> bool:
         """Keep the rules."""
-        changed = self.backend.filter != rules
+        changed = not self.filtered(rules)
         self.backend.filter = rules
         return changed
+
+    def filtered(self, rules: HostFirewall | None) -> bool:
+        """Whether these are the rules."""
+        return self.backend.filter == rules

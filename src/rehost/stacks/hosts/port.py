@@ -194,3 +194,6 @@ class FirewallHost(Protocol):
     def firewall(self, rules: HostFirewall | None) -> bool:
         """Let only the named peers reach the named ports; None removes the filter. Answers whether that changed
         anything."""
+
+    def filtered(self, rules: HostFirewall | None) -> bool:
+        """Whether the filter is just so."""

@@ -35,7 +35,8 @@ LOG_SIZE, LOG_KEEP = 1024 * 1024, 3
 class ProcessBackend:
     """Files and process groups below `folder`; units listen at `address` (any of 127.0.0.0/8 on Linux).
 
-    `images` turns a unit with an image into one with a command. Where a slot's supervisor was killed, what it
+    `images` turns a unit with an image into one with a command, `adapt` any unit into one that fits this machine.
+    Units end once nobody holds the lock of the file `tied`. Where a slot's supervisor was killed, what it
     started is still found: by its number and birth, and by a mark in its environment.
     """
 
@@ -45,16 +46,20 @@ class ProcessBackend:
         *,
         address: str = "127.0.0.1",
         images: Callable[[UnitSpec], UnitSpec] | None = None,
+        adapt: Callable[[UnitSpec], UnitSpec] | None = None,
+        tied: str = "",
     ) -> None:
         self.layout = Layout(str(folder.absolute()))
         self.address = self.inner = address
         self.python = sys.executable
-        self._images = images
+        self._images, self._adapt, self._tied = images, adapt, tied
 
     # -- files -------------------------------------------------------------------------------------------------
 
     def render(self, placed: Placed) -> Sequence[HostFile]:
         """The source, and all that the supervisor needs to know."""
+        if self._adapt is not None:
+            placed = replace(placed, spec=self._adapt(placed.spec))
         spec = placed.spec
         if spec.image:
             if self._images is None:
@@ -73,6 +78,7 @@ class ProcessBackend:
             "schedule": spec.schedule and [spec.schedule.cron, spec.schedule.timezone],
             "grace": spec.stop_grace,
             "held": self.layout.held(spec.name),
+            "tied": self._tied,
             "log": {"path": f"{self.layout.unit(spec.name)}/log", "size": LOG_SIZE, "keep": LOG_KEEP},
         }
         folder = self.layout.slot(spec.name, placed.slot)

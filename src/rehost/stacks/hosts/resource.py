@@ -13,17 +13,26 @@ import base64
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
-from rehost.stacks.hosts.port import Host, HostDenied, HostError, HostGone, HostUnreachable, Status
+from rehost.stacks.hosts.port import Host, HostDenied, HostError, HostGone, HostUnreachable
 from rehost.stacks.hosts.units import HealthCheck, Limits, Order, Port, Restart, Schedule, UnitSpec, Volume
 from rehost.stacks.ports import Call, Known, Live
 
 TOKEN = "rehost:host/unit:Unit"
+HOST = "rehost:host/host:Host"
 RULES = Path(__file__).parent / "data" / "kinds.json"
+
+_AT_ONCE = 16
+"""Servers that are looked at at the same time."""
+
+Exists = Callable[[str], bool]
+"""Whether a provider still has a server, by its id."""
 
 FindHost = Callable[[str, Mapping[str, Value]], Host]
 """The host of a server: given `serverId` and `connection`. Raises HostError (HostGone where there is no
@@ -33,12 +42,12 @@ such server) and InvalidInput."""
 class UnitKind:
     """Create, read, find, update and delete over the host port, as providers do it over their APIs."""
 
-    def __init__(self, host_of: FindHost) -> None:
-        self.host_of = host_of
+    def __init__(self, host_of: FindHost, exists: Exists = lambda server: True) -> None:
+        self.host_of, self._exists = host_of, exists
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         """Put the unit and wait until it is healthy; a held one is put only."""
-        with _translated(inputs):
+        with translated(inputs):
             spec, host = spec_of(inputs), self._host(inputs)
             there = host.status(spec.name)
             if there is not None and there.owner != spec.owner:
@@ -52,25 +61,38 @@ class UnitKind:
             return self._live(host, inputs)
 
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
-        """The units as they are. Raises ValueError for one to be imported: no host tells what it was given."""
-        found: list[Live | None] = []
-        for item in known:
+        """The units as they are, several servers at once. Raises ValueError for one to be imported: no host tells
+        what it was given."""
+        by_server: dict[str, list[int]] = {}
+        for position, item in enumerate(known):
             if not item.inputs:
                 raise ValueError(f"{item.id}: a unit can't be imported")
-            with _translated(item.inputs):
-                found.append(self._seen(item.inputs)[1])
+            by_server.setdefault(str(item.inputs.get("serverId", "")), []).append(position)
+        found: list[Live | None] = [None] * len(known)
+
+        def look(positions: Sequence[int]) -> None:
+            for position in positions:
+                inputs = known[position].inputs
+                found[position] = seen(inputs, self._exists, partial(self._look, inputs))
+
+        with ThreadPoolExecutor(max(1, min(_AT_ONCE, len(by_server)))) as pool:
+            list(pool.map(look, by_server.values()))
         return found
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
         """A unit of this name that carries our mark."""
-        with _translated(inputs):
-            status, live = self._seen(inputs)
-            return live if status is not None and status.owner == spec_of(inputs).owner else None
+        with translated(inputs):
+            try:
+                status = self._host(inputs).status(str(inputs["name"]))
+                mine = status is not None and status.owner == spec_of(inputs).owner
+                return self._look(inputs) if mine else None
+            except HostGone:
+                return None
 
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         """Release the new version, or repair what was changed on the host."""
         del call, known
-        with _translated(inputs):
+        with translated(inputs):
             host = self._host(inputs)
             self._bring(host, spec_of(inputs), inputs)
             return self._live(host, inputs)
@@ -78,20 +100,22 @@ class UnitKind:
     def delete(self, call: Call, known: Known) -> None:
         """Stop and remove the unit; named volumes stay with the server."""
         del call
-        with _translated(known.inputs), contextlib.suppress(HostGone):
-            self._host(known.inputs).remove(str(known.inputs["name"]))
+        with translated(known.inputs):
+            try:
+                self._host(known.inputs).remove(str(known.inputs["name"]))
+            except HostGone:
+                return
+            except HostUnreachable:
+                if self._exists(str(known.inputs.get("serverId", ""))):
+                    raise
 
     def _host(self, inputs: Mapping[str, Value]) -> Host:
         return self.host_of(str(inputs.get("serverId", "")), inputs.get("connection") or {})
 
-    def _seen(self, inputs: Mapping[str, Value]) -> tuple[Status | None, Live | None]:
-        """A unit as it is; None where there is none, its server gone included."""
-        try:
-            host = self._host(inputs)
-            status = host.status(str(inputs["name"]))
-        except HostGone:
-            return None, None
-        return status, self._live(host, inputs) if status is not None else None
+    def _look(self, inputs: Mapping[str, Value]) -> Live | None:
+        """A unit as it is, None where there is none."""
+        host = self._host(inputs)
+        return self._live(host, inputs) if host.status(str(inputs["name"])) is not None else None
 
     def _bring(self, host: Host, spec: UnitSpec, inputs: Mapping[str, Value]) -> None:
         held = inputs.get("held")
@@ -207,8 +231,32 @@ def _id(inputs: Mapping[str, Value]) -> str:
     return f"{inputs.get('serverId', '')}/{inputs['name']}"
 
 
+def seen(inputs: Mapping[str, Value], exists: Exists, look: Callable[[], Live | None]) -> Live | None:
+    """What a look at a host answers, None where its server is gone. One that does not answer is not asked again
+    and again: that is said, unless its provider knows it no more."""
+    try:
+        with translated(inputs):
+            try:
+                return look()
+            except HostGone:
+                return None
+    except ProviderError as error:
+        if error.reason is not Reason.UNCERTAIN:
+            raise
+        if not exists(str(inputs.get("serverId", ""))):
+            return None
+        raise ProviderError(
+            f"{inputs.get('name', '')} can't be looked at: {error.summary}",
+            reason=Reason.FAILED,
+            why=error.why,
+            fix="let the operator's address in over SSH, or start the server; --no-refresh plans without a look",
+            address=error.address,
+            operation="host",
+        ) from error
+
+
 @contextlib.contextmanager
-def _translated(inputs: Mapping[str, Value]) -> Iterator[None]:
+def translated(inputs: Mapping[str, Value]) -> Iterator[None]:
     """What hosts raise, as the engine knows it."""
     try:
         yield

@@ -295,10 +295,9 @@ class SystemdHost(UnitHost, SshStreams):
             backend.delete([path, unit])
             backend._must(["systemctl", "daemon-reload"])
             return True
-        text = nftables(rules).encode()
-        files = [HostFile(path, text, 0o600), HostFile(unit, _firewall_unit(path))]
-        if loaded and not [file for file in files if self.fetch(file.path) != file.content]:
+        if self.filtered(rules):
             return False
+        text, files = nftables(rules).encode(), self._filter_files(rules)
         for check in (["nft", "-c", "-f", "-"], ["nft", "-f", "-"]):
             done = backend.run(check, input=text, environment={}, timeout=60.0)
             if done.code:
@@ -318,6 +317,18 @@ class SystemdHost(UnitHost, SshStreams):
         backend._must(["systemctl", "daemon-reload"])
         backend._must(["systemctl", "enable", "--quiet", unit_name("firewall")])
         return True
+
+    def _filter_files(self, rules: HostFirewall) -> list[HostFile]:
+        path = f"{self.backend.layout.prefix}/firewall.nft"
+        unit = f"{self.backend.unit_folder}/{unit_name('firewall')}"
+        return [HostFile(path, nftables(rules).encode(), 0o600), HostFile(unit, _firewall_unit(path))]
+
+    def filtered(self, rules: HostFirewall | None) -> bool:
+        """Whether the filter is in force and in the files that put it in force at boot."""
+        loaded = self.backend._run(["nft", "list", "table", "inet", TABLE]).code == 0
+        if rules is None:
+            return not loaded
+        return loaded and all(self.fetch(file.path) == file.content for file in self._filter_files(rules))
 
 
 def _firewall_unit(path: str) -> bytes:

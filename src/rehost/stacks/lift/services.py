@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rehost.stacks.graph import Join, Value
-from rehost.stacks.hosts.resource import TOKEN
+from rehost.stacks.hosts.resource import HOST, TOKEN
 from rehost.stacks.hosts.units import Limits
 from rehost.stacks.lift.draft import Draft, plain
 from rehost.stacks.lift.items import Item, Items
@@ -19,6 +19,18 @@ from rehost.stacks.sql.role import TOKEN as ROLE
 
 def services(items: Items, draft: Draft, member: Callable[[Item], str | None], texts: Texts) -> None:
     """The services of all units. `member` answers the logical name of the server that a unit is on."""
+    for item in items.of(HOST):
+        server = member(item)
+        if server is None:
+            draft.leave(item, "the server that it prepares is not part of this stack")
+        else:
+            # What is asked of it follows from services and volumes; what those are formatted with may be told here
+            # only.
+            draft.claim(HOST, server, item)
+            for mount in item.inputs.get("mounts") or ():
+                volume = draft.family("volumes").get(mount["name"])
+                if volume is not None and mount["filesystem"] != "ext4":
+                    volume["filesystem"] = mount["filesystem"]
     made: dict[str, list[tuple[str, Item]]] = {}
     for item in items.of(TOKEN):
         server = member(item)

@@ -58,6 +58,12 @@ class Secret(Component):
         return self
 
 
+class SshKey(Secret):
+    """A key for SSH that rehost makes for itself: Ed25519, the private half in OpenSSH's format."""
+
+    generate: int | None = 32
+
+
 Answer = bool | int | float | str
 
 

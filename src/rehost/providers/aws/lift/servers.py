@@ -12,13 +12,14 @@ from rehost.providers.aws.lift.job import AwsJob
 from rehost.providers.aws.lift.rules import kind, rules_of
 from rehost.providers.aws.places import ADDED
 from rehost.stacks.graph import Value
+from rehost.stacks.hosts.cloudinit import MARK
 from rehost.stacks.lift.draft import plain
 from rehost.stacks.lift.groups import Member, grouped
 from rehost.stacks.lift.items import Item
 from rehost.stacks.lift.texts import Texts
 from rehost.stacks.model import show_size
 from rehost.stacks.sshkeys import kind_of
-from rehost.stacks.userdata import separated
+from rehost.stacks.userdata import separated, without
 from rehost.stacks.wayout import gateway
 
 _GIB = 1024**3
@@ -145,8 +146,8 @@ def _user_data(made: AwsJob, members: list[Member]) -> Value:
     """What the servers of a group are told; what the way out is told beside follows from its being that."""
     plain_ = next((member for member in members if member.name != made.way_out), None)
     if plain_ is not None:
-        return plain_.item.inputs.get("userData")
-    value = members[0].item.inputs.get("userData")
+        return without(plain_.item.inputs.get("userData"), MARK)
+    value = without(members[0].item.inputs.get("userData"), MARK)
     cidr = IPv4Network((made.draft.network or {})["cidr"])
     return separated(value, gateway(cidr)) if value else None
 

@@ -12,12 +12,13 @@ from rehost.providers.hetzner.lift.job import HetznerJob, is_public
 from rehost.providers.hetzner.lower import RESOLVERS
 from rehost.providers.hetzner.places import locations
 from rehost.stacks.graph import Ref, Value
+from rehost.stacks.hosts.cloudinit import MARK
 from rehost.stacks.lift.draft import Draft, plain
 from rehost.stacks.lift.groups import Member, grouped
 from rehost.stacks.lift.items import Item
 from rehost.stacks.lift.texts import Texts
 from rehost.stacks.model import Network, Subnet
-from rehost.stacks.userdata import separated
+from rehost.stacks.userdata import separated, without
 from rehost.stacks.wayout import client, gateway
 
 _ARCHITECTURES = {"x86": "x86_64", "arm": "arm64"}
@@ -268,7 +269,7 @@ def way_out(made: HetznerJob) -> None:
 def _user_data(made: HetznerJob, members: list[Member]) -> Value:
     """What the servers of a group are told, without what follows from the way out."""
     chosen = next((member for member in members if member.name != made.way_out), members[0])
-    value = chosen.item.inputs.get("userData")
+    value = without(chosen.item.inputs.get("userData"), MARK)
     if not value or made.way_out is None:
         return value
     cidr = IPv4Network((made.draft.network or {})["cidr"])

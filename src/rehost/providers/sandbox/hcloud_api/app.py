@@ -6,7 +6,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -104,6 +105,15 @@ class HcloudApi:
     def project(self, token: str) -> Project:
         """The project of a token, for tests that look behind the API."""
         return self._projects[token]
+
+    @contextmanager
+    def looking(self) -> Iterator[list[Project]]:
+        """The projects as they are now. No call is being answered meanwhile."""
+        with self._lock:
+            projects = list({id(project): project for project in self._projects.values()}.values())
+            for project in projects:
+                project.settle()
+            yield projects
 
     def dump(self) -> Record:
         """Everything the stand-in knows, pending actions included, as JSON can hold it."""

@@ -55,6 +55,7 @@ def _uploaded(call: Call) -> Answer:
         "type": "uploaded",
         "labels": labels.checked(body.get("labels")),
         "certificate": body["certificate"],
+        "_private_key": body["private_key"],
         "status": None,
         **facts,
     }

@@ -1,10 +1,10 @@
 """Keep one service running: `supervise.py FOLDER` leaves a supervisor behind and ends when it has begun.
 
-FOLDER has `service.json` (command, environment, folder, restart, schedule, grace, held, log) and gets
+FOLDER has `service.json` (command, environment, folder, restart, schedule, grace, held, tied, log) and gets
 `state.json`. The supervisor starts the command in a process group of its own, starts it again as `restart` asks,
 or at the times of its schedule, and writes what it says to the log, with the time. SIGTERM ends the group and the
-supervisor, SIGUSR1 runs a scheduled command now. Nothing runs while the file that `held` names is there.
-"""
+supervisor, SIGUSR1 runs a scheduled command now. Nothing runs while the file that `held` names is there, or once
+nobody holds the lock of the file that `tied` names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,8 @@ class Supervisor:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.selector.register(wake, selectors.EVENT_READ)
+        if self.service.get("tied"):
+            threading.Thread(target=outlive, args=(self.service["tied"],), daemon=True).start()
         if self.service["schedule"]:
             self.due = self.next_time()
             self.tell()
@@ -234,6 +237,13 @@ class Supervisor:
             self.kill_at = time.time() + 5
         if self.due and time.time() >= self.due and not self.child:
             self.start()
+
+
+def outlive(path: str) -> None:
+    """Wait until nobody holds a file's lock; then this process is asked to end."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def leave_behind(folder: str, begin: Callable[[int], None]) -> int:

@@ -1,0 +1,106 @@
+"""A unit as it was meant for a server of the provider, as one that runs as processes here.
+
+Addresses and host names of the provider give way to those of loopback; folders of the server are below the
+server's own folder; images that are known here become the program they are made for."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rehost.providers.sandbox import postgres
+from rehost.providers.sandbox.machines import entrypoint, places
+from rehost.stacks.errors import InvalidInput
+from rehost.stacks.hosts.backend import Layout
+from rehost.stacks.hosts.units import UnitSpec, Volume
+
+_POSTGRES = re.compile(r"(?:docker\.io/)?(?:library/)?postgres:(\d+)(?:[.-].*)?")
+IMAGES = tuple(f"postgres:{version}" for version in postgres.VERSIONS)
+"""Images that run here."""
+
+
+def adapter(folder: Path, place: places.Place) -> Callable[[UnitSpec], UnitSpec]:
+    """What makes units of one server fit for this machine."""
+
+    def adapt(spec: UnitSpec) -> UnitSpec:
+        known = places.names(folder, place.networks)
+        spec = replace(
+            spec,
+            command=tuple(renamed(word, known) for word in spec.command),
+            environment={key: renamed(value, known) for key, value in spec.environment.items()},
+            volumes=tuple(_inside(folder / place.id, volume) for volume in spec.volumes),
+        )
+        return _program(spec, folder, place) if spec.image else spec
+
+    return adapt
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """A text with what names something at the provider replaced by what stands for it here."""
+    if not names:
+        return text
+    either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    # No part of a longer name or number is meant.
+    return re.sub(rf"(?<![A-Za-z0-9.-])(?:{either})(?![A-Za-z0-9-]|\.[A-Za-z0-9])", lambda m: names[m[0]], text)
+
+
+def _inside(machine: Path, volume: Volume) -> Volume:
+    if volume.named:
+        return volume
+    return replace(volume, source=f"{machine}/root{volume.source}")
+
+
+def _program(spec: UnitSpec, folder: Path, place: places.Place) -> UnitSpec:
+    match = _POSTGRES.fullmatch(spec.image)
+    version = int(match[1]) if match else 0
+    if version not in postgres.VERSIONS:
+        raise InvalidInput(
+            f"the image {spec.image} can't run in the sandbox",
+            why=f"images are not pulled here; real programs stand for {' and '.join(IMAGES)} only",
+            fix="give the service a `source:` and a `command:`, or leave it out of the rehearsal",
+        )
+    layout = Layout(str(places.units(folder, place.id)))
+    work = folder / place.id / "root" / "containers" / spec.name
+    inside = {f"{volume.target}": _source(volume, layout, spec.name) for volume in spec.volumes}
+    inside["/tmp"] = f"{work}/tmp"
+    command = spec.command or ("postgres",)
+    if command[0].startswith("-"):
+        command = ("postgres", *command)
+    environment = {key: _within(value, inside) for key, value in spec.environment.items()}
+    path = f"{work}/bin:{postgres.program(version, 'psql').parent}:{os.environ.get('PATH', os.defpath)}"
+    for made in (work / "bin", work / "tmp", *(Path(source) for source in inside.values())):
+        made.mkdir(parents=True, exist_ok=True)
+    shim = work / "bin" / "docker-entrypoint.sh"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{entrypoint.__file__}" "$@"\n')
+    shim.chmod(0o755)
+    hidden = entrypoint.hidden(spec.ports[0].port) if spec.ports else 0
+    local = {"PGHOST": place.address, "PGPORT": str(hidden)} if hidden else {}
+    return replace(
+        spec,
+        image="",
+        user="",
+        command=(str(shim), *(_within(word, inside) for word in command)),
+        environment={
+            "PGDATA": f"{work}/data",
+            **local,
+            **environment,
+            "PATH": path,
+            "REHOST_MACHINES": str(folder),
+            "REHOST_POSTGRES": str(version),
+        },
+        ports=tuple(replace(port, target=0) for port in spec.ports),
+    )
+
+
+def _source(volume: Volume, layout: Layout, unit: str) -> str:
+    return f"{layout.volumes(unit)}/{volume.source}" if volume.named else volume.source
+
+
+def _within(text: str, inside: Mapping[str, str]) -> str:
+    """A text with paths of the container as paths of this machine."""
+    either = "|".join(re.escape(path) for path in sorted(inside, key=len, reverse=True))
+    return re.sub(rf"(?<![\w./-])(?:{either})(?=/|$|[\s;'\"])", lambda m: inside[m[0]], text)
