@@ -137,7 +137,7 @@ def test_its_server_and_volume_are_made_and_the_unit_is_left_to_a_person(tmp_pat
     _, outcome = deployment(tmp_path, clouds, **changes).deploy()
     assert outcome.failed == [] and outcome.word == "waiting"
     assert {step.component for step, _ in outcome.waiting} == {
-        f"servers.{name}-1" for name in ("app", "db-main", "cache-hot")
+        f"servers.{name}-1" for name in ("db-main", "cache-hot")
     }
     left = deployment(tmp_path, clouds, **changes).plan()
     assert {step.type for step in left.changing} == {"rehost:host/host:Host", "rehost:host/unit:Unit"}
