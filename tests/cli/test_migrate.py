@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "plaza" / "stack.yaml"
+EXAMPLE = Path(__file__).parent / "servers" / "stack.yaml"
 KEYS = ["index.html", "a b/ü+%.css", "/lead", "dir/", "empty", *(f"posts/{n}.html" for n in range(120))]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "plaza" / "stack.yaml"
+EXAMPLE = Path(__file__).parent / "servers" / "stack.yaml"
 
 
 def rehost(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
