@@ -135,6 +135,7 @@ def demo(folder: Path) -> None:
     rehost(folder, "sandbox", "up")
     rehost(folder, "deploy", "--on", "aws", "--sandbox", "--yes")
     fill(folder)
+    rehost(folder, "diff", "--from", "aws", "--to", "hetzner")
     rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox", "--dry-run")
     rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox")
     say("\nBoth buckets, read with a plain S3 client:")
