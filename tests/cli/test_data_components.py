@@ -53,7 +53,7 @@ class Platform:
         environment = {
             **os.environ,
             "NO_COLOR": "1",
-            "OWNER_PASSWORD": "owner's pass",
+            "OWNER_PASSWORD": "owner's-pass",
             "PULUMI_CONFIG_PASSPHRASE": "correct horse",
             "REHOST_SANDBOX_DIR": str(self.folder / "sandbox"),
             "REHOST_SQL_MAIN": self.at or f"{self.server.address}:{self.server.port}",
@@ -70,7 +70,7 @@ class Platform:
         made: dict[str, Any] = json.loads(run.stdout)
         return made
 
-    def ask(self, query: str, user: str = "shop", password: str = "owner's pass") -> list[Any]:
+    def ask(self, query: str, user: str = "shop", password: str = "owner's-pass") -> list[Any]:
         url = self.server.url(user, password, "shop")
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
             answer = connection.execute(query.encode())
@@ -89,7 +89,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     made = Platform(folder, server)
     try:
         with psycopg.connect(server.url("admin", "admin"), autocommit=True) as connection:
-            connection.execute("create role shop login createrole password 'owner''s pass'")
+            connection.execute("create role shop login createrole password 'owner''s-pass'")
             connection.execute("create database shop owner shop")
         (folder / "stack.yaml").write_text(STACK)
         assert made.rehost("sandbox", "up").returncode == 0

@@ -123,3 +123,23 @@ def test_a_replacement_whose_answer_is_lost_is_not_taken_for_its_predecessor(tmp
     servers = [record["inputs"]["image"] for record in cloud.inventory() if record["token"].endswith(":Server")]
     assert servers == ["debian-13"] * 2
     assert deployment(tmp_path, cloud, servers=other).plan().empty
+
+
+def test_deletes_that_have_their_effect_after_the_next_run_looked_are_expected(tmp_path: Path) -> None:
+    cloud = MemoryCloud()
+    deployment(tmp_path, cloud).deploy()
+    going = deployment(tmp_path, cloud)
+    with going.store.open("plaza", "here", command="destroy") as session:
+        for n, (urn, resource) in enumerate(sorted(session.state.resources.items()), 1000):
+            about = {"urn": urn, "type": resource.type, "id": resource.id, "inputs": {}, "dependencies": []}
+            session.append({"kind": "intent", "n": n, "action": "delete", "component": "", "time": 1.5, **about})
+    everything = Wishes(delete_data=("*",))
+    with pytest.raises(Refused, match="nothing was changed"):
+        deployment(tmp_path, cloud).destroy(everything, confirm=lambda plan: False)
+    for record in cloud.inventory():
+        cloud.tamper(record["id"], None)
+    _, outcome = deployment(tmp_path, cloud).destroy(everything)
+    assert outcome.word == "done"
+    state = deployment(tmp_path, cloud).store.read("plaza", "here")
+    assert not state.resources
+    assert not state.pending

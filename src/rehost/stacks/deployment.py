@@ -23,7 +23,9 @@ from rehost.stacks.engine.operations import circle, operations
 from rehost.stacks.engine.recover import (
     Look,
     check_owner,
+    close_deletes,
     found_creates,
+    open_deletes,
     record,
     refuse_if_most_is_gone,
     settle,
@@ -395,7 +397,10 @@ class Deployment:
             for step in plan.steps
             if step.holds_data and step.action in (Action.DELETE, Action.REPLACE)
         )
+        earlier = open_deletes(session.state)
         outcome = engine.apply(plan, graph, purge=purge)
+        if not outcome.interrupted:
+            close_deletes(session, earlier)
         made = 0
         for row in prove() if prove is not None and outcome.word == "done" else ():
             made += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -113,9 +113,10 @@ class Look:
 
 
 def settle(look: Look, session: Session) -> list[str]:
-    """Close the intents of interrupted runs: creates are found and taken over or known not to have happened; what
-    became of deletes the refresh tells. Updates stay open until they are made again, and so does what was taken
-    over, since nobody knows how far the interrupted call came. Answers what was found, for people."""
+    """Close the intents of interrupted runs: creates are found and taken over or known not to have happened.
+    Updates stay open until they are made again, and so does what was taken over, since nobody knows how far the
+    interrupted call came. Deletes stay open to the end of a whole run: one may have its effect after any look.
+    Answers what was found, for people."""
     pending = list(session.state.pending.values())
     creates = [intent for intent in pending if intent.action == "create"]
     number = max(session.state.pending, default=0)
@@ -130,10 +131,23 @@ def settle(look: Look, session: Session) -> list[str]:
             take_over(session, intent, number, found, look.clock.time())
             told.append(f"took over {intent.component or intent.urn} ({found.id}), made by an interrupted run")
     for intent in pending:
-        if intent.action == "delete":
+        if intent.action == "delete" and intent.urn not in session.state.resources:
             session.append({"kind": "abandoned", "n": intent.n}, wait=False)
     session.flush()
     return told
+
+
+def open_deletes(state: State) -> list[int]:
+    """Numbers of the deletes that interrupted runs began and nobody knows the end of."""
+    return [n for n, intent in state.pending.items() if intent.action == "delete"]
+
+
+def close_deletes(session: Session, numbers: Iterable[int]) -> None:
+    """Forget deletes of interrupted runs: a run that came to its end has done them again, or found them done."""
+    for number in numbers:
+        if number in session.state.pending:
+            session.append({"kind": "abandoned", "n": number}, wait=False)
+    session.flush()
 
 
 def take_over(session: Session, intent: Intent, number: int, found: Live, time: float) -> None:

@@ -195,7 +195,7 @@ def _gone(state: State, entry: Mapping[str, Any]) -> None:
     urn = entry["urn"]
     state.replaced.pop(urn, None)
     if state.resources.pop(urn, None) is not None:
-        state.pending = {n: i for n, i in state.pending.items() if i.urn != urn or i.action != "update"}
+        state.pending = {n: i for n, i in state.pending.items() if i.urn != urn or i.action == "create"}
 
 
 def _forget(state: State, entry: Mapping[str, Any]) -> None:
