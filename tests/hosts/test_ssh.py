@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,15 +20,19 @@ from hypothesis import HealthCheck as Slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rehost.stacks.errors import InvalidInput
+from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError
 from rehost.stacks.hosts.backend import Placed
 from rehost.stacks.hosts.cloudinit import renew_host_key
 from rehost.stacks.hosts.firewall import Allow, HostFirewall
+from rehost.stacks.hosts.machine import HostKind
+from rehost.stacks.hosts.pool import over_ssh
 from rehost.stacks.hosts.port import Active, HostDenied, HostError, HostFile, HostUnreachable
+from rehost.stacks.hosts.resource import UnitKind
 from rehost.stacks.hosts.ssh import Ssh, SshAddress
 from rehost.stacks.hosts.systemd import SystemdHost
 from rehost.stacks.hosts.unitfiles import unit_files
 from rehost.stacks.hosts.units import HealthCheck, Limits, Port, Restart, Schedule, UnitSpec, Volume, bearable
+from rehost.stacks.ports import Known
 
 TEXT = st.text(max_size=30).filter(bearable)
 
@@ -133,6 +138,99 @@ def test_a_host_key_is_renewed_over_the_connection_it_proved(bench: Bench) -> No
     bench.until(lambda: key_is(renewed))
     with pytest.raises(HostDenied):
         Ssh(address(host_keys=(before,))).check()
+
+
+class Noted:
+    """A call that remembers, and can be cut off once an id is known."""
+
+    client_token = "t"
+
+    def __init__(self, *, cut: bool = False) -> None:
+        self.id, self._cut = "", cut
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        threading.Event().wait(min(seconds, 0.1))
+
+    def made(self, id_: str) -> None:
+        self.id = id_
+        if self._cut:
+            raise KeyboardInterrupt
+
+    def poll(self, done: Callable[[], bool], what: str) -> None:
+        raise AssertionError(what)
+
+
+def test_a_server_is_prepared_and_its_units_are_put(bench: Bench) -> None:
+    there = the_machine()
+    # Its connection goes on, whatever keys there are later.
+    bench.host.run(["true"])
+    kind = HostKind(over_ssh(), key_file=str(there.folder / "host"), service="ssh-test.service")
+    first = there.host_key.strip()
+    way = {"address": "127.0.0.1", "port": there.port, "hostKeys": [first], "privateKey": there.private_key}
+    allow = {"5432": "10.20.0.4,10.20.0.5", str(there.port): "127.0.0.1"}
+    inputs = {
+        "serverId": "s-1",
+        "name": "db-1",
+        "connection": way,
+        "programs": ["nft", "sh"],
+        "folders": ["/opt/data/backups"],
+        "allow": allow,
+    }
+    # Stopped where the new key is known and not yet in use.
+    cut = Noted(cut=True)
+    with pytest.raises(KeyboardInterrupt):
+        kind.create(cut, inputs)
+    known = Known("urn", cut.id, inputs, {})
+    (seen,) = kind.read([known])
+    assert seen is not None and "host key" in seen.inputs["drift"]
+    live = kind.update(Noted(), Known("urn", cut.id, seen.inputs, seen.outputs), inputs)
+    key = live.outputs["hostKey"]
+    assert live.id == cut.id == f"s-1 {key}" and key != first and "drift" not in live.inputs
+    assert bench.host.run(["test", "-d", "/opt/data/backups"]).code == 0
+    assert "10.20.0.4" in bench.host.run(["/opt/shim/nft", "list", "table", "inet", "rehost"]).text
+
+    bench.host.run(["/opt/shim/nft", "delete", "table", "inet", "rehost"])
+    bench.host.run(["rmdir", "/opt/data/backups"])
+    (seen,) = kind.read([Known("urn", live.id, live.inputs, live.outputs)])
+    assert seen is not None and seen.inputs["drift"] == ["folder /opt/data/backups", "packet filter"]
+    again = kind.update(Noted(), Known("urn", live.id, seen.inputs, seen.outputs), inputs)
+    assert "drift" not in again.inputs
+
+    units = UnitKind(over_ssh())
+    unit = {
+        "serverId": "s-1",
+        "connection": {**way, "hostKeys": [key]},
+        "name": "job",
+        "command": ["sleep", "100"],
+    }
+    made = units.create(Noted(), unit)
+    assert made.outputs["active"] == "running"
+    stranger = {**unit, "connection": {**way, "hostKeys": [first]}}
+    with pytest.raises(ProviderError, match="not the host that was expected"):
+        units.read([Known("urn", "s-1/job", stranger, {})])
+    units.delete(Noted(), Known("urn", made.id, unit, made.outputs))
+    kind.delete(Noted(), Known("urn", live.id, inputs, live.outputs))
+    assert bench.host.run(["/opt/shim/nft", "list", "table", "inet", "rehost"]).code != 0
+
+
+def test_a_server_that_does_not_answer_is_told_once_unless_it_is_gone() -> None:
+    inputs = {
+        "serverId": "s",
+        "name": "web",
+        "command": ["x"],
+        "connection": {"address": "127.0.0.1", "port": 1, "hostKeys": [new_key()[1]]},
+    }
+    known = [Known("urn", "s/web", inputs, {})]
+    with pytest.raises(ProviderError, match="web can't be looked at") as caught:
+        UnitKind(over_ssh()).read(known)
+    assert not caught.value.retryable and "--no-refresh" in caught.value.fix
+    assert UnitKind(over_ssh(), lambda server: False).read(known) == [None]
+    alone = {**inputs, "connection": {"address": "10.0.0.2", "unreachable": True}}
+    with pytest.raises(OperatorNeeded, match="no way leads"):
+        UnitKind(over_ssh()).create(Noted(), alone)
 
 
 def key_is(key: str) -> bool:

@@ -8,7 +8,7 @@ made with), `programs`, `mounts`, `folders`, `allow`; they mean what the fields 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,20 +17,30 @@ from rehost.stacks.graph import Value
 from rehost.stacks.hosts import prepare
 from rehost.stacks.hosts.cloudinit import renew_host_key
 from rehost.stacks.hosts.pool import HostPool
-from rehost.stacks.hosts.port import Host, HostGone, HostUnreachable
+from rehost.stacks.hosts.port import Host, HostDenied, HostGone, HostUnreachable
 from rehost.stacks.hosts.resource import Exists, seen, translated
 from rehost.stacks.ports import Call, Known, Live
 
 BOOT_S, POLL_S = 300.0, 5.0
 """A new server is waited for so long until it lets us in, and asked so often."""
+SHOWN_S = 30.0
+"""A new host key has to be shown after so long."""
 _AT_ONCE = 16
 
 
 class HostKind:
     """Create, read, find, update and delete. An id is the server's, and the host key that it was given last."""
 
-    def __init__(self, pool: HostPool, exists: Exists = lambda server: True) -> None:
+    def __init__(
+        self,
+        pool: HostPool,
+        exists: Exists = lambda server: True,
+        *,
+        key_file: str = "/etc/ssh/ssh_host_ed25519_key",
+        service: str = "ssh.service",
+    ) -> None:
         self._pool, self._exists = pool, exists
+        self._key_file, self._service = key_file, service
 
     def create(self, call: Call, inputs: Mapping[str, Value]) -> Live:
         """Wait for the server, let it make a host key of its own, and prepare it."""
@@ -43,13 +53,30 @@ class HostKind:
                 call.made(f"{server} {key}")
                 return self._live(host, inputs, key)
             prepare.booted(host)
-            key = renew_host_key(host, told=lambda public: call.made(f"{server} {public}"))
-            return self._finish(inputs, key)
+            key = self._renewed(host, lambda public: call.made(f"{server} {public}"))
+            return self._finish(call, inputs, key)
 
-    def _finish(self, inputs: Mapping[str, Value], key: str) -> Live:
-        host = self._host(inputs, key)
+    def _renewed(self, host: Host, told: Callable[[str], object]) -> str:
+        return renew_host_key(host, path=self._key_file, service=self._service, told=told)
+
+    def _finish(self, call: Call, inputs: Mapping[str, Value], key: str) -> Live:
+        host = self._alone(call, inputs, key)
         prepare.prepare(host, prepare.Wanted.of(inputs))
         return self._live(host, inputs, key)
+
+    def _alone(self, call: Call, inputs: Mapping[str, Value], key: str) -> Host:
+        """The connection that trusts the new key only, once the server shows it: it reads its keys anew a moment
+        after it was told to."""
+        until = call.now() + SHOWN_S
+        while True:
+            host = self._pool(str(inputs["serverId"]), {**inputs["connection"], "hostKeys": [key]})
+            try:
+                host.run(["true"])
+                return host
+            except HostDenied:
+                if call.now() >= until:
+                    raise
+            call.pause(1.0)
 
     def _arrive(self, call: Call, host: Host) -> None:
         until = call.now() + BOOT_S
@@ -87,9 +114,9 @@ class HostKind:
             self._arrive(call, host)
             if not self._pool.prepares:
                 return self._live(host, inputs, key)
-            if _given(host) != key:
-                renew_host_key(host, told=partial(_same, key))
-            return self._finish(inputs, key)
+            if self._given(host) != key:
+                self._renewed(host, partial(_same, key))
+            return self._finish(call, inputs, key)
 
     def delete(self, call: Call, known: Known) -> None:
         """Take away the packet filter; all else goes with the server, or does no harm on it."""
@@ -108,12 +135,16 @@ class HostKind:
         keys = list(dict.fromkeys([*([key] if key else []), *(way.get("hostKeys") or ())]))
         return self._pool(str(inputs["serverId"]), {**way, "hostKeys": keys})
 
+    def _given(self, host: Host) -> str:
+        """The host key that a server has now."""
+        return (host.fetch(f"{self._key_file}.pub") or b"").decode().strip()
+
     def _live(self, host: Host, inputs: Mapping[str, Value], key: str) -> Live:
         asked = {name: value for name, value in inputs.items() if name != "drift"}
         wrong: list[str] = []
         if self._pool.prepares:
             wrong = prepare.missing(host, prepare.Wanted.of(inputs))
-            wrong += [] if _given(host) == key else ["host key"]
+            wrong += [] if self._given(host) == key else ["host key"]
         else:
             host.run(["true"])
         drift: dict[str, Value] = {"drift": wrong} if wrong else {}
@@ -122,11 +153,6 @@ class HostKind:
 
 def _key(known: Known) -> str:
     return known.id.partition(" ")[2]
-
-
-def _given(host: Host) -> str:
-    """The host key that a server has now."""
-    return (host.fetch("/etc/ssh/ssh_host_ed25519_key.pub") or b"").decode().strip()
 
 
 def _same(expected: str, public: str) -> None:
