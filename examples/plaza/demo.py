@@ -1,4 +1,5 @@
-"""The main job on stand-ins: the example goes up on AWS, its bucket gets a web site, all of it goes to Hetzner.
+"""The main job on stand-ins: the platform goes up on AWS, people post, a bucket gets its help pages, and all of it
+goes to Hetzner as far as a move of buckets goes.
 
 Run by `make demo`. Everything stays on loopback and in the folder named on the command line. Killed at any moment,
 the same command goes on; Ctrl-C and failures take the stand-ins down.
@@ -7,10 +8,13 @@ the same command goes on; Ctrl-C and failures take the stand-ins down.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import mimetypes
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +25,9 @@ import boto3
 
 HERE = Path(__file__).parent
 POSTS = 240
+FIRST_POSTS = 12
+LOW_PORT, ELSEWHERE = 443, 8443
+"""Where the load balancer answers, and where it does so when a low port can't be had."""
 LOCKED = 4
 """Exit code of a command that finds another one at work."""
 WAIT_S = 60
@@ -95,12 +102,39 @@ def bucket(folder: Path, target: str) -> tuple[Any, str]:
     environment = json.loads((folder / ".rehost-sandbox" / "sandbox.json").read_text())["environment"]
     state = json.loads((folder / ".rehost" / "sandbox" / "plaza" / f"{target}.json").read_text())
     rows = state["deployment"]["resources"]
-    name = next(row["id"] for row in rows if row["type"].endswith((":Bucket", ":S3Bucket")))
+    kinds = (":Bucket::site", ":S3Bucket::site")
+    name = next(row["id"] for row in rows if row["urn"].endswith(kinds))
     names = SIDES[target]
     make: Any = boto3.client
     endpoint, key, secret = (environment[variable] for variable in names)
     place = {"endpoint_url": endpoint, "region_name": "eu-central-1"}
     return make("s3", aws_access_key_id=key, aws_secret_access_key=secret, **place), name
+
+
+def post(folder: Path) -> None:
+    """Write as people do, over HTTPS through the load balancer, and look at the timeline."""
+    names = json.loads((folder / ".rehost-sandbox" / "machines" / "aws" / "names.json").read_text())
+    address = next(at for name, at in names[""].items() if name.startswith("plaza-edge"))
+    trust = ssl.create_default_context(cafile=str(folder / ".rehost-sandbox" / "ca.pem"))
+
+    def ask(method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, Any]:
+        try:
+            plain = socket.create_connection((address, LOW_PORT), 10)
+        except OSError:
+            plain = socket.create_connection((address, ELSEWHERE), 10)
+        client = http.client.HTTPSConnection("plaza.example")
+        client.sock = trust.wrap_socket(plain, server_hostname="plaza.example")
+        client.request(method, path, body, headers)
+        answer = client.getresponse()
+        return answer.status, json.load(answer)
+
+    for number in range(1, FIRST_POSTS + 1):
+        body = json.dumps({"account": "ann", "body": f"Good morning, number {number}"})
+        status, said = ask("POST", "/api/posts", body, **{"Idempotency-Key": f"demo-{number}"})
+        if status != 201:
+            raise SystemExit(f"a post was answered with {status}: {said}")
+    shown = len(ask("GET", "/api/posts")[1]["posts"])
+    say(f"\nhttps://plaza.example at {address}: {shown} posts, through its load balancer, out of its database.")
 
 
 def fill(folder: Path) -> None:
@@ -134,10 +168,11 @@ def demo(folder: Path) -> None:
     """The whole job."""
     rehost(folder, "sandbox", "up")
     rehost(folder, "deploy", "--on", "aws", "--sandbox", "--yes")
+    post(folder)
     fill(folder)
     rehost(folder, "diff", "--from", "aws", "--to", "hetzner")
     rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox", "--dry-run")
-    rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox")
+    rehost(folder, "migrate", "--from", "aws", "--to", "hetzner", "--sandbox", "--until", "verify")
     say("\nBoth buckets, read with a plain S3 client:")
     if count(folder, "aws") != count(folder, "hetzner"):
         raise SystemExit("the two sides differ")
@@ -149,7 +184,9 @@ def main() -> None:
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(exist_ok=True)
     shutil.copy(HERE / "stack.yaml", folder)
+    shutil.copytree(HERE / "app", folder / "app", dirs_exist_ok=True)
     os.environ.pop("REHOST_SANDBOX_DIR", None)
+    os.environ["PULUMI_CONFIG_PASSPHRASE"] = "of the demo"
     if (folder / ".rehost").exists():
         if running(folder):
             say("An earlier demo was not finished: going on with it.")

@@ -44,7 +44,7 @@ def _listeners(listen: tuple[Listener, ...], loaded: Loaded, path: PathKey) -> I
         seen.add(listener.port)
         if listener.certificate is not None and listener.certificate not in certificates:
             why = f"the stack has {', '.join(certificates) or 'no certificate at all'}"
-            fix = did_you_mean(listener.certificate, certificates)
+            fix = did_you_mean(listener.certificate, certificates) or "add it under certificates"
             summary = f"there is no certificate {listener.certificate!r}"
             yield Diagnostic("reference", summary, why, fix, (*at, "certificate"))
         if listener.redirect and not any(other.port == 443 and other.protocol == "https" for other in listen):

@@ -9,9 +9,10 @@ from rehost.stacks.entry import Hosts, Where, text_of
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.hosts.resource import TOKEN, spec_of
 from rehost.stacks.hosts.units import Limits, Order, Restart, UnitSpec
-from rehost.stacks.lower import Lowering
+from rehost.stacks.lower import REFERENCE, Lowering
 from rehost.stacks.model import Service
 from rehost.stacks.roles import roles_in
+from rehost.stacks.substitutes import group_for
 
 
 def units(lowering: Lowering, where: Where, export: Callable[[str], Value]) -> Iterator[Resource]:
@@ -27,6 +28,7 @@ def units(lowering: Lowering, where: Where, export: Callable[[str], Value]) -> I
         ]
         used = (urn for text in service.environment.values() for urn in roles_in(lowering, text))
         after += dict.fromkeys(used)
+        after += dict.fromkeys(_stores(lowering, service))
         variables = {key: text_of(lowering.text(text, export)) for key, text in service.environment.items()}
         for position, member in enumerate(stack.runs_on(name), 1):
             full = _unit(name, member)
@@ -39,6 +41,22 @@ def units(lowering: Lowering, where: Where, export: Callable[[str], Value]) -> I
             }
             needed = [*after, *hosts.urns(member)]
             yield lowering.resource(TOKEN, full, inputs, component=f"services.{name}-{position}", after=needed)
+
+
+def _stores(lowering: Lowering, service: Service) -> Iterator[str]:
+    """URNs of the units that stand in place of databases and caches that a service refers to."""
+    stack = lowering.stack
+    for text in service.environment.values():
+        for match in REFERENCE.finditer(text):
+            family, _, rest = (match[1] or "").strip().partition(".")
+            name = rest.partition(".")[0]
+            group = group_for(f"{family}.{name}")
+            if (
+                family in ("databases", "caches")
+                and name not in getattr(stack, family)
+                and group in stack.services
+            ):
+                yield from (lowering.urn(TOKEN, _unit(group, member)) for member in stack.runs_on(group))
 
 
 def _unit(service: str, member: str) -> str:

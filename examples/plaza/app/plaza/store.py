@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -39,6 +40,18 @@ class Unavailable(Exception):
 def connect(config: Config) -> Connection:
     """A connection for one of the platform's programs."""
     return psycopg.connect(config.database_url, row_factory=dict_row, autocommit=True, connect_timeout=5)
+
+
+def await_tables(config: Config, seconds: float = 60.0) -> None:
+    """Make the tables where they are missing, as soon as the database answers. Raises what it said at last."""
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            return prepare(config)
+        except psycopg.OperationalError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
 
 
 def prepare(config: Config) -> None:

@@ -171,7 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         if status == 503:
             self.send_header("Retry-After", "1")
-        if self.server.ending:
+        if self.server.ending or self.close_connection:
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
@@ -197,7 +197,7 @@ def _text(given: dict[str, Any], name: str, longest: int) -> str:
 
 def serve(config: Config) -> None:
     """Serve until SIGTERM, then finish what is under way."""
-    store.prepare(config)
+    store.await_tables(config)
     server = Server(config)
 
     def end(*_: object) -> None:

@@ -231,7 +231,11 @@ def check_owner(state: State, look: Look) -> tuple[str, str]:
                     fix="use the credentials that the deployment was made with",
                 )
     anchored = any(resource.type == look.adapter.anchor for resource in state.resources.values())
-    if anchored and identity.anchored is False:
+    # A run that was killed while it removed the anchor, the last of all, can have done so.
+    ending = any(
+        intent.action == "delete" and intent.type == look.adapter.anchor for intent in state.pending.values()
+    )
+    if anchored and identity.anchored is False and not ending:
         raise Refused(
             "the anchor of this deployment is not in the project of these credentials",
             why="the token is of another project, or the anchor was deleted by hand",

@@ -35,6 +35,9 @@ class Volume(CloudKind):
             self.act(call, known.id, "resize", {"size": inputs["size"]})
 
 
+_LOOKS = 10
+
+
 class VolumeAttachment:
     """A volume on a server; the id is the volume's."""
 
@@ -77,5 +80,13 @@ class VolumeAttachment:
                 path = f"/volumes/{known.inputs['volumeId']}/actions/detach"
                 self.api.done(call, self.api.call("POST", path, {}))
         except ProviderError as error:
-            if error.reason is not Reason.NOT_FOUND:
+            if error.reason is not Reason.NOT_FOUND and not self._detached(call, error, known):
                 raise
+
+    def _detached(self, call: Call, error: ProviderError, known: Known) -> bool:
+        """Whether it was refused since an earlier try had its effect, which a look did not show yet."""
+        for _ in range(_LOOKS if error.reason is Reason.INVALID else 0):
+            if self.find(known.inputs) is None:
+                return True
+            call.pause(1.0)
+        return False

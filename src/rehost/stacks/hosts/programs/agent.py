@@ -41,8 +41,12 @@ def describe(paths: Sequence[str]) -> dict[str, tuple[str, int, str]]:
 
 
 def tree(folder: str) -> list[str]:
-    """Paths of all files below a folder."""
-    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
+    """Paths of all files below a folder; what goes away meanwhile is not among them."""
+    found = []
+    for here, folders, files in os.walk(folder):
+        paths = [os.path.join(here, name) for name in (*folders, *files)]
+        found += [path for path in paths if os.path.islink(path) or not os.path.isdir(path)]
+    return sorted(found)
 
 
 def read(paths: Sequence[str]) -> dict[str, bytes]:
@@ -74,11 +78,17 @@ def write(files: Sequence[tuple[str, bytes, int, str]]) -> None:
             raise
 
 
+def _unless_absent(function: object, path: object, problem: tuple[object, BaseException, object]) -> None:
+    if not isinstance(problem[1], FileNotFoundError):
+        raise problem[1]
+
+
 def delete(paths: Sequence[str], keep: str) -> None:
     """Remove files and folders, and the folders that get empty above them, up to the folder `keep`."""
     for path in map(Path, paths):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            # Another removal may be at the same folder.
+            shutil.rmtree(path, onerror=_unless_absent)
         else:
             with contextlib.suppress(*_ABSENT):
                 path.unlink()

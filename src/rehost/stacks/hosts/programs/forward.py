@@ -98,6 +98,9 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        else:
+            # TLS has no half of a connection to close.
+            writer.close()
     except OSError:
         writer.transport.abort()
 
