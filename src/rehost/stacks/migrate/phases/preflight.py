@@ -68,7 +68,7 @@ class Preflight:
             databases = ", ".join(f"databases.{name}" for name in sorted(stack.databases))
             move.remains(
                 f"stop who writes to {databases}, and copy the content before anybody uses it at the target",
-                f"a migration moves buckets; what is in databases stays at {old}: dump it there and restore it",
+                f"a migration moves buckets; what is in databases stays at {old}: move it with `rehost data copy`",
             )
         for name, bucket in sorted(move.buckets(move.source).items()):
             if name in stack.buckets and stack.buckets[name].versioning:
