@@ -187,6 +187,8 @@ def main() -> None:
     shutil.copytree(HERE / "app", folder / "app", dirs_exist_ok=True)
     os.environ.pop("REHOST_SANDBOX_DIR", None)
     os.environ["PULUMI_CONFIG_PASSPHRASE"] = "of the demo"
+    # The platform's programs run with the libraries of this environment.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if (folder / ".rehost").exists():
         if running(folder):
             say("An earlier demo was not finished: going on with it.")

@@ -25,6 +25,9 @@ class Sandbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._environment = {**os.environ, "PULUMI_CONFIG_PASSPHRASE": "horse"}
+        # The programs of the examples run with the libraries of the tests.
+        here = str(Path(sys.executable).parent)
+        self._environment["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
         self._environment.pop("REHOST_SANDBOX_DIR", None)
 
     def rehost(self, *arguments: str) -> str:
