@@ -14,6 +14,7 @@ _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"^(@|(\*|{_LABEL})(\.{_LABEL})*)$")
 _HOST = re.compile(rf"^({_LABEL}\.)+[a-z0-9-]*[a-z][a-z0-9-]*\.?$", re.IGNORECASE)
 _CAA = re.compile(r'^(\d+) ([a-z0-9]+) ("[^"]*"|[^\s"]+)$')
+_PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _STRINGS = re.compile(r'^"((?:[^"\\]|\\.)*)"(?:\s+"((?:[^"\\]|\\.)*)")*$')
 _STRING = 255
 _FORMS = {
@@ -21,6 +22,11 @@ _FORMS = {
     "SRV": ("priority, weight, port and host", "10 5 443 host.{zone}"),
     "CAA": ("flags, tag and value", '0 issue "letsencrypt.org"'),
 }
+
+
+def text_pieces(value: str) -> list[str]:
+    """The quoted strings that a text is written in, as they stand between their quotes."""
+    return _PIECE.findall(value)
 
 
 def ascii_name(text: str) -> str:
@@ -151,7 +157,7 @@ def _text(value: str, path: PathKey) -> Iterator[Diagnostic]:
                 "record-value", "the quotes of this text don't match", why, "leave the quotes out", path
             )
             return
-        pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', value)
+        pieces = text_pieces(value)
         if any(len(re.sub(r"\\(.)", r"\1", piece).encode()) > 255 for piece in pieces):
             fix = "leave the quotes out: long text is split by itself"
             yield Diagnostic(

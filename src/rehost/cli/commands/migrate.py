@@ -133,6 +133,14 @@ def _asked(told: list[str]) -> bool:
     return click.confirm("    go?", default=False, err=True)
 
 
+def _confirm(what: str, told: list[str], yes: bool) -> None:
+    """Raise Refused unless the operator agrees, by --yes or an answer."""
+    from rehost.stacks.errors import Refused
+
+    if not yes and not _asked(told):
+        raise Refused("nothing was changed", why=f"the {what} was not confirmed", fix="give --yes")
+
+
 def _page(move: Move) -> None:
     """The record as a page beside it, for those who were not there."""
     from rehost.cli.render.report import record_html
@@ -228,14 +236,12 @@ def status(
 @click.pass_context
 def rollback(context: click.Context, /, lose_writes: bool, yes: bool, **given: Any) -> None:
     from rehost.cli.render.migrate import watching
-    from rehost.stacks.errors import Refused
     from rehost.stacks.migrate.back import rollback as back
 
     with _ended(context, given) as move:
         old, new = move.source.target.name, move.target.target.name
         told = [f"the services at {new} stop, those at {old} start, the names point to {old} again"]
-        if not yes and not _asked(told):
-            raise Refused("nothing was changed", why="the rollback was not confirmed", fix="give --yes")
+        _confirm("rollback", told, yes)
         with watching("text") as move.source.emit:
             move.target.emit = move.source.emit
             back(move, lose_writes=lose_writes)
@@ -251,15 +257,11 @@ def rollback(context: click.Context, /, lose_writes: bool, yes: bool, **given: A
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def commit(context: click.Context, /, yes: bool, **given: Any) -> None:
-    from rehost.stacks.errors import Refused
     from rehost.stacks.migrate.back import commit as decide
 
     with _ended(context, given) as move:
         old, new = move.source.target.name, move.target.target.name
-        if not yes and not _asked(
-            [f"{new} is where it runs from now on; `rehost migrate retire` may remove {old}"]
-        ):
-            raise Refused("nothing was changed", why="the commit was not confirmed", fix="give --yes")
+        _confirm("commit", [f"{new} is where it runs from now on; `rehost migrate retire` may remove {old}"], yes)
         decide(move)
         _page(move)
     click.echo(f"committed: it runs on {new}")

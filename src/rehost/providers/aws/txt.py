@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rehost.stacks.records import strings
+from rehost.stacks.records import strings, text_pieces
 
 
 def quoted(value: str, type_: str) -> str:
@@ -22,7 +22,7 @@ def _escaped(piece: str) -> str:
 
 def unquoted(text: str) -> str:
     """A TXT value without the quotes that it is sent in, as the official provider has it; others stay."""
-    pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', text) if text.startswith('"') else []
+    pieces = text_pieces(text) if text.startswith('"') else []
     if not pieces:
         return text
     plain = re.sub(rb"\\([0-7]{3}|.)", _unescaped, "".join(pieces).encode(), flags=re.DOTALL)

@@ -39,6 +39,15 @@ class Refusal(ProviderError):
     """An authority refused; `code` is its own word."""
 
 
+def lacking() -> InvalidInput:
+    """What is said where the libraries for ACME and DNS are not installed."""
+    return InvalidInput(
+        "certificates through ACME need the extra `acme`",
+        why="the libraries that speak ACME and DNS are not installed",
+        fix="pip install 'rehost[acme]'",
+    )
+
+
 @contextmanager
 def translated(operation: str, waited: Any = None) -> Iterator[None]:
     """Errors of the ACME library and its transport. `waited` answers what Retry-After said last, in seconds."""
@@ -46,11 +55,7 @@ def translated(operation: str, waited: Any = None) -> Iterator[None]:
         import acme.errors
         import acme.messages
     except ImportError:
-        raise InvalidInput(
-            "certificates through ACME need the extra `acme`",
-            why="the libraries that speak ACME and DNS are not installed",
-            fix="pip install 'rehost[acme]'",
-        ) from None
+        raise lacking() from None
     try:
         yield
     except acme.messages.Error as error:

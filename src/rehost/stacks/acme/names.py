@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rehost.stacks.acme.caa import Caa
-from rehost.stacks.errors import InvalidInput, ProviderError, Reason
+from rehost.stacks.acme.errors import lacking
+from rehost.stacks.errors import ProviderError, Reason
 
 if TYPE_CHECKING:
     import dns.message
@@ -179,11 +180,7 @@ def _answered(name: str) -> Iterator[None]:
     try:
         import dns.exception
     except ImportError:
-        raise InvalidInput(
-            "certificates through ACME need the extra `acme`",
-            why="the libraries that speak ACME and DNS are not installed",
-            fix="pip install 'rehost[acme]'",
-        ) from None
+        raise lacking() from None
     try:
         yield
     except dns.exception.DNSException as error:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rehost.stacks.deployment import Deployment
+from rehost.stacks.records import text_pieces
 from rehost.stacks.state import ResourceState
-
-_PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ def _address(resource: ResourceState) -> Address | None:
     values = [str(row["value"] if isinstance(row, Mapping) else row).removesuffix(".") for row in rows]
     if type_ == "TXT":
         # Quotes, and where a long text is split, are a provider's way to write it down.
-        values = ["".join(_PIECE.findall(value)) if value.startswith('"') else value for value in values]
+        values = ["".join(text_pieces(value)) if value.startswith('"') else value for value in values]
     name = resource.component.removeprefix("dns.")
     return Address(name, str(type_), tuple(sorted(values)), int(resource.outputs.get("ttl") or 0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from rehost.stacks.deployment import Deployment
@@ -18,7 +19,8 @@ def set_units(move: Move, side: Deployment, hold: Mapping[str, bool]) -> dict[st
 
     Answers the steps by action. Raises RehostError with the outcome's code.
     """
-    return part(move, replace(side, hold=hold), [f"{SERVICES}{name}" for name in hold])
+    with closing(replace(side, hold=hold)) as held:
+        return part(move, held, [f"{SERVICES}{name}" for name in hold])
 
 
 def part(move: Move, side: Deployment, components: Iterable[str]) -> dict[str, int]:

@@ -16,9 +16,9 @@ from rehost.stacks.lift.draft import plain
 from rehost.stacks.lift.items import Item
 from rehost.stacks.lift.texts import Texts
 from rehost.stacks.model.zones import KINDS
+from rehost.stacks.records import text_pieces
 
 _SETTINGS = (t.VERSIONING, t.CORS, t.LIFECYCLE, t.POLICY)
-_PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 def buckets(made: HetznerJob) -> None:
@@ -131,7 +131,7 @@ def _written(type_: str, value: Value, texts: Texts) -> str:
                 return texts.text(
                     Join(tuple(_unescaped(p) if isinstance(p, str) else p for p in parts if p != ""))
                 )
-        text = "".join(_unescaped(piece) for piece in _PIECE.findall(str(value)))
+        text = "".join(_unescaped(piece) for piece in text_pieces(str(value)))
         return texts.text(text if record_value(type_, text) == value else value)
     if isinstance(value, str) and value.endswith(".") and not value.endswith((" .", "\\.")) and value != ".":
         return texts.text(value[:-1] if record_value(type_, value[:-1]) == value else value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from rehost.stacks.errors import Unproven
 from rehost.stacks.migrate.addresses import changes, name_servers
 from rehost.stacks.migrate.move import FROZEN, RELEASED, Facts, Move
@@ -31,9 +33,8 @@ class Cutover:
             # From here on the new side may accept writes: a rollback has to look at them.
             move.mark(RELEASED)
             told["released"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, False))
-            told["turned"] = part(
-                move, turned(move.source, move.target), [f"dns.{zone}" for zone in move.source.stack.dns]
-            )
+            with closing(turned(move.source, move.target)) as source:
+                told["turned"] = part(move, source, [f"dns.{zone}" for zone in source.stack.dns])
         move.record["addresses"] = changes(move.source, move.target)
         servers = name_servers(move.target)
         zones = sorted(move.target.stack.dns)
