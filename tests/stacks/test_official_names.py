@@ -20,9 +20,11 @@ from test_random_stacks import deployed
 
 from rehost.providers.registry import adapter
 from rehost.stacks.graph import UNKNOWN, Join, Json, Number, Ref, Secret
+from rehost.stacks.legalize import legalize
 from rehost.stacks.load import load
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack
+from rehost.stacks.ports import Entered
 from rehost.stacks.resolve import resolve_facts
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
@@ -145,8 +147,12 @@ def problems(stack: Stack, target: str) -> list[str]:
     """What is wrong with all that a stack lowers to."""
     chosen = stack.targets[target]
     provider = adapter(chosen.provider)
-    facts = resolve_facts(provider, stack, chosen, {}).values()
-    graph = lower(provider, Lowering(stack, chosen, facts, "d" * 32))
+    legal = legalize(stack, provider.native, entered=isinstance(provider, Entered))
+    facts = resolve_facts(provider, legal.stack, chosen, {}).values()
+    secrets = dict.fromkeys(legal.stack.secrets, UNKNOWN)
+    graph = lower(
+        provider, Lowering(legal.stack, chosen, facts, "d" * 32, secrets, legal.texts, legal.roles, legal.guards)
+    )
     tokens = [r for r in graph.resources.values() if not r.type.startswith("rehost:")]
     return [text for resource in tokens for text in wrong(resource.type, resource.inputs)]
 
