@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.providers.aws import tokens as t
+from rehost.providers.pem import leaf_and_issuers
 from rehost.stacks.acme.lower import issued
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
@@ -165,9 +166,11 @@ def certificate(make: AwsLowering, name: str, wanted: Certificate) -> Iterator[R
     """A certificate that is uploaded, or issued once the records that Amazon asks for are in the zone."""
     component = f"certificates.{name}"
     if wanted.issuer == "upload":
-        chain = make.lowering.text(wanted.certificate or "", make.export)
+        # What is sent in one piece is refused.
+        leaf, issuers = leaf_and_issuers(make.lowering.text(wanted.certificate or "", make.export))
         inputs = {
-            "certificateBody": chain,
+            "certificateBody": leaf,
+            "certificateChain": issuers,
             "privateKey": make.lowering.text(wanted.private_key or "", make.export),
         }
         yield make.tagged(t.CERTIFICATE, name, component, inputs, override=wanted.override)

@@ -9,7 +9,7 @@ from typing import Any
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.lift.job import AwsJob
 from rehost.providers.aws.lift.rules import rules_of
-from rehost.providers.pem import names_in
+from rehost.providers.pem import chain_of, names_in
 from rehost.stacks.graph import Ref, Value, reveal
 from rehost.stacks.lift.draft import plain
 from rehost.stacks.lift.items import Item
@@ -51,8 +51,10 @@ def _uploaded(made: AwsJob, name: str, item: Item) -> None:
     # Until texts are known there is something that can be read as what it is.
     data |= {"certificate": "-", "private_key": "${secrets.unknown}"}
 
+    chain = chain_of(body, item.inputs.get("certificateChain"))
+
     def later(texts: Texts) -> None:
-        data["certificate"] = texts.text(body, f"{name}-certificate")
+        data["certificate"] = texts.text(chain, f"{name}-certificate")
         data["private_key"] = texts.text(key, f"{name}-key")
 
     made.later.append(later)

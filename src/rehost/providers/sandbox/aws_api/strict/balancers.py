@@ -5,11 +5,15 @@ Sources: Elastic Load Balancing API reference, CreateListener, CreateLoadBalance
 
 from __future__ import annotations
 
+import base64
 import ipaddress
+import itertools
 import json
 import re
 from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from moto.core.utils import utcnow
 
 from rehost.providers.sandbox.aws_api.strict.ec2_network import LINGER_SECONDS, living
@@ -41,12 +45,41 @@ def _issue(request: Request) -> None:
         wanted = {
             (o["ResourceRecord"]["Name"].lower().rstrip("."), o["ResourceRecord"]["Value"].rstrip("."))
             for o in options
+            if "ResourceRecord" in o
         }
         if wanted and wanted <= records:
             certificate.status = "ISSUED"
         elif (utcnow() - certificate.created_at).total_seconds() > MOTO_ISSUES_SECONDS:
             # Nobody issues it but this function: for moto it is always new.
             certificate.created_at = utcnow()
+
+
+@before("acm:ImportCertificate")
+def _import_certificate(request: Request) -> None:
+    """The certificate and what it was issued by come apart, in order. Source: ACM user guide, "Certificate import
+    problems", and what it answers to people (hashicorp/terraform-provider-aws#19400, go-acme/lego#1506)."""
+    given = json.loads(request.body or b"{}")
+    body, chain = (_certificates(given.get(name)) for name in ("Certificate", "CertificateChain"))
+    if len(body) > 1:
+        raise Refusal(
+            "ValidationException",
+            "The certificate field contains more than one certificate. You can specify only one certificate in "
+            "this field.",
+        )
+    for one, issuer in itertools.pairwise([*body, *chain]):
+        try:
+            one.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            text = "Could not validate the certificate with the certificate chain."
+            raise Refusal("ValidationException", text) from None
+
+
+def _certificates(given: str | None) -> list[x509.Certificate]:
+    """What a field holds; what is no certificate at all moto refuses."""
+    try:
+        return x509.load_pem_x509_certificates(base64.standard_b64decode(given or ""))
+    except ValueError:
+        return []
 
 
 @before("acm:DeleteCertificate")
