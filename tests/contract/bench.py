@@ -9,11 +9,14 @@ A case file names for each kind, and under `*` for all of the provider's:
                which may speak of shared ones
     then       further resources, made where `change` speaks of them
     change     by name of the check, properties that change in place, with their new values
+    replace    by name of a property, new values with which it forces a replacement
+    before     by name of a property, the inputs to start its replacement from
+    same       by name of a property, why what is read under the predecessor's id is its successor
     also       further sets of inputs, laid over the first, that have to be created, read and imported as well
     replaces   changes that a condition decides on: {from, to, replaces}
     import     the id that an import takes, where it is not the id itself
     from       by name of the check, the inputs to start a change from
-    fixed      inputs that no check changes, with the reason
+    fixed      properties that no check changes or replaces, with the reason
     either     inputs that say the same in two ways: an import uses one
     untold     inputs that the stand-in does not tell, with the reason
     absent     outputs of the official provider that are not there, with the reason
@@ -182,6 +185,13 @@ class Bench:
         checked = reveal(self.adapter.check(made.token, {k: v for k, v in raw.items() if v is not None}))
         return dict(checked)
 
+    def successor(self, made: Made, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs of what takes the place of a resource: with other values, and with a name of its own where it
+        is made first and names are unique."""
+        rules = self.adapter.rules(made.token)
+        renamed = not rules.delete_before_replace and rules.identity == "name"
+        return self.changed(made, {**values, **({"name": f"{made.inputs['name']}-2"} if renamed else {})})
+
     def scope(self, made: Made) -> dict[str, Any]:
         """What an import id may speak of."""
         return {**self._shared, "self": made}
@@ -217,6 +227,8 @@ def looked_up(path: str, scope: Mapping[str, Any]) -> Any:
         base, _, limit = name.partition("%")
         return scope[base] % int(limit)
     found = scope[name] if name in scope or not scope.get("sketched") else f"of-{name}"
+    if callable(found):
+        return found()
     if not isinstance(found, Made):
         return found
     if rest == "id":

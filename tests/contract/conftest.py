@@ -140,21 +140,25 @@ def memory_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def certificates() -> dict[str, str]:
-    """Two certificates for one name, as PEM, with their keys."""
+    """Two certificates for one name that signed themselves, as PEM, with their keys; and one with its issuer."""
     made: dict[str, str] = {}
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plaza.example")])
     now = datetime.now(UTC)
-    for body, key in (("pem_body", "pem_key"), ("other_body", "other_key")):
+    signer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None
+    for name in ("pem", "other", "issuer", "issued"):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name}.example")])
         private = ec.generate_private_key(ec.SECP256R1())
+        issuer, key = signer or (subject, private)
         certificate = (
-            x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+            x509.CertificateBuilder(issuer, subject, private.public_key(), x509.random_serial_number())
             .not_valid_before(now)
             .not_valid_after(now + timedelta(days=90))
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("plaza.example")]), critical=False)
-            .sign(private, hashes.SHA256())
+            .sign(key, hashes.SHA256())
         )
-        made[body] = certificate.public_bytes(Encoding.PEM).decode().strip()
-        made[key] = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        made[f"{name}_body"] = certificate.public_bytes(Encoding.PEM).decode().strip()
+        made[f"{name}_key"] = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        if name == "issuer":
+            signer = subject, private
     return made
 
 
@@ -180,14 +184,26 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     images = Path(sandbox.__file__).parent / "data" / "amis.json"
     monkeypatch = request.getfixturevalue("monkeypatch")
     monkeypatch.setenv("MOTO_AMIS_PATH", str(images))
-    monkeypatch.setattr(amis, "AMIS", json.loads(images.read_text())[:1])
+    monkeypatch.setattr(amis, "AMIS", json.loads(images.read_text())[:2])
     monkeypatch.setattr("moto.settings.ACM_VALIDATION_WAIT", 0)
     moto_api_backend.reset()
-    facts = {"image": amis.AMIS[0]["ami_id"], **request.getfixturevalue("certificates")}
+    facts = {
+        "image": amis.AMIS[0]["ami_id"],
+        "other_image": amis.AMIS[1]["ami_id"],
+        "snapshot": lambda: snapshot(connection),
+        **request.getfixturevalue("certificates"),
+    }
     plain = connection.environment
     for more in database_for(request):
         connection.environment = {**plain, **more}
         yield Bench("aws", registry.adapter("aws"), connection, calls, clock, facts)
+
+
+def snapshot(connection: Any) -> str:
+    """The id of a snapshot of some volume."""
+    ec2 = connection.clients["ec2"]
+    volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=20)["VolumeId"]
+    return str(ec2.create_snapshot(VolumeId=volume)["SnapshotId"])
 
 
 def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:

@@ -130,6 +130,28 @@ def test_a_pending_certificate_is_waited_for_before_a_listener_takes_it(
     assert live.inputs["certificateArn"] == certificate.live.id
 
 
+@pytest.mark.parametrize(
+    ("over", "refusal"),
+    [
+        ({"certificateBody": "${issued_body}\n${issuer_body}"}, "more than one certificate"),
+        ({"certificateChain": "${other_body}"}, "validate the certificate with the certificate chain"),
+        (
+            {"certificateChain": "${issued_body}\n${issuer_body}"},
+            "validate the certificate with the certificate chain",
+        ),
+    ],
+    ids=["together", "another's", "with itself"],
+)
+def test_a_certificate_is_taken_apart_from_its_issuers_only(
+    bench: Bench, over: dict[str, str], refusal: str
+) -> None:
+    token = "aws:acm/certificate:Certificate"
+    given = {"certificateBody": "${issued_body}", "privateKey": "${issued_key}", **over}
+    with pytest.raises(ProviderError, match=refusal) as error:
+        bench.make(token, {**dict.fromkeys(bench.case(token)["inputs"]), **given})
+    assert error.value.reason is Reason.INVALID
+
+
 def test_a_database_is_not_deleted_without_a_last_snapshot_unless_told_so(bench: Bench) -> None:
     token = "aws:rds/instance:Instance"
     for over, count in ({"skipFinalSnapshot": None}, 1), ({"skipFinalSnapshot": True}, 1):

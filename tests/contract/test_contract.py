@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from rehost.stacks.graph import is_secret
 from rehost.stacks.hosts.resource import HOST
 from rehost.stacks.hosts.resource import TOKEN as UNIT
 from rehost.stacks.ports import Known
+from rehost.stacks.unique import taken_from
 
 ISSUED = ("rehost:acme/certificate:Certificate", "rehost:acme/order:Order")
 
@@ -28,6 +30,10 @@ CHANGES = [
     (provider, token, name)
     for provider, token in KINDS
     for name in [*cases(provider)[token].get("change", {}), "tags"]
+]
+
+REPLACEMENTS = [
+    (provider, token, path) for provider, token in KINDS for path in cases(provider)[token].get("replace", ())
 ]
 
 DEFAULTS = [
@@ -201,13 +207,16 @@ def test_a_property_that_is_taken_away_goes_back_to_its_default(bench: Bench, to
 
 
 @each_kind
-def test_every_input_of_a_case_is_changed_or_forces_or_is_excused(bench: Bench, token: str) -> None:
-    case, rules = bench.case(token), bench.adapter.rules(token)
-    covered = {name for values in case.get("change", {}).values() for name in values} | {rules.tags}
-    excused = set(case.get("fixed", {}))
-    forcing = {path.split(".")[0] for path in rules.force_new}
+def test_every_declared_property_is_changed_or_replaced_by_a_case(provider: str, token: str) -> None:
+    case, rules = cases(provider)[token], registry.adapter(provider).rules(token)
     declared = set(rules.inputs) or set(case["inputs"])
-    assert declared <= covered | excused | forcing | rules.frozen | rules.unread, "no check changes them"
+    forcing = {path for path in rules.force_new - rules.frozen if path.split(".")[0] in declared}
+    changed = {name for values in case.get("change", {}).values() for name in values} | {rules.tags}
+    replaced, excused = set(case.get("replace", {})), set(case.get("fixed", {}))
+    assert declared - forcing - rules.frozen - {""} <= changed | replaced | excused, "no check changes them"
+    assert forcing <= replaced | excused, "no check replaces for them"
+    assert not excused & (changed | replaced), "they are excused, and tried"
+    assert excused <= declared | forcing
 
 
 @each_kind
@@ -224,6 +233,31 @@ def test_a_forcing_property_replaces(bench: Bench, token: str) -> None:
         old, new = ({key: value for key, value in side.items() if value is not None} for side in sides)
         diff = bench.adapter.diff(token, old, {}, new)
         assert bool(diff.replaces) is condition["replaces"], condition
+
+
+@pytest.mark.parametrize(("provider", "token", "path"), REPLACEMENTS, ids=[f"{t}-{p}" for _, t, p in REPLACEMENTS])
+def test_a_replacement_is_there_and_its_predecessor_gone(bench: Bench, token: str, path: str) -> None:
+    case, rules = ask(bench, token, "replaced"), bench.adapter.rules(token)
+    old = bench.make(token, case.get("before", {}).get(path))
+    new = bench.successor(old, case["replace"][path])
+    diff = bench.adapter.diff(token, old.inputs, old.live.outputs, new)
+    assert path in {re.sub(r"\[\d+\]", "", found) for found in diff.replaces}
+    # As the engine does it: what has a value that only one may have lets go first.
+    lets_go = taken_from([("new", token, new)], [("old", token, old.inputs)], bench.adapter.rules)
+    delete_first = rules.delete_before_replace or bool(lets_go)
+    if delete_first:
+        bench.connection.delete(bench.call(), token, old.known)
+    live = bench.connection.create(bench.call(), token, new)
+    if not delete_first and not rules.paper and path not in case.get("same", {}):
+        assert live.id != old.live.id
+        found = bench.connection.find(token, new, frozenset({old.live.id}))
+        assert found is not None and found.id == live.id, "both carry the same mark for a while"
+        bench.connection.delete(bench.call(), token, old.known)
+    (read,) = bench.read(Known(old.known.urn, live.id, new, live.outputs))
+    assert read is not None
+    assert bench.differences(token, new, read.inputs) == []
+    if "remains" not in case and live.id != old.live.id and path not in case.get("same", {}):
+        assert bench.read(old.known) == [None]
 
 
 def with_other(inputs: dict[str, Any], steps: list[str]) -> dict[str, Any]:

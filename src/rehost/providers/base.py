@@ -392,6 +392,13 @@ def _left_to_people(inputs: Mapping[str, Value], verb: str) -> OperatorNeeded:
     )
 
 
+@runtime_checkable
+class Marking(Protocol):
+    """What a kind offers whose predecessors live on beside their successors: all resources with one mark."""
+
+    def marked(self, inputs: Mapping[str, Value]) -> Iterable[Live]: ...
+
+
 @dataclass(frozen=True)
 class Numbered:
     """A kind whose answers hold ids as whole numbers where its rules say so."""
@@ -412,18 +419,14 @@ class Numbered:
         live = self.kind.find(inputs)
         return None if live is None else self._live(live)
 
+    def marked(self, inputs: Mapping[str, Value]) -> Iterable[Live]:
+        return [self._live(live) for live in self.kind.marked(inputs)] if isinstance(self.kind, Marking) else ()
+
     def update(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> Live:
         return self._live(self.kind.update(call, known, inputs))
 
     def delete(self, call: Call, known: Known) -> None:
         self.kind.delete(call, known)
-
-
-@runtime_checkable
-class Marking(Protocol):
-    """What a kind offers whose predecessors live on beside their successors: all resources with one mark."""
-
-    def marked(self, inputs: Mapping[str, Value]) -> Iterable[Live]: ...
 
 
 class KindDispatch:

@@ -53,6 +53,7 @@ class SubnetGroup(ArnTaggedKind):
 _SAME = {
     "autoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
     "automaticFailoverEnabled": "AutomaticFailoverEnabled",
+    "engine": "Engine",
     "engineVersion": "EngineVersion",
     "maintenanceWindow": "PreferredMaintenanceWindow",
     "multiAzEnabled": "MultiAZEnabled",
@@ -66,7 +67,6 @@ _SAME = {
 _BORN = {
     "atRestEncryptionEnabled": "AtRestEncryptionEnabled",
     "authToken": "AuthToken",
-    "engine": "Engine",
     "kmsKeyId": "KmsKeyId",
     "numCacheClusters": "NumCacheClusters",
     "port": "Port",
@@ -163,27 +163,35 @@ class ReplicationGroup(ArnTaggedKind):
         return self.live(inputs, self.until(call, id_, ready, "available"))
 
     def change(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+        """More nodes come first and fewer last: whoever takes over from a failed one has to be there."""
+        before, after = (int(side.get("numCacheClusters", 1)) for side in (known.inputs, inputs))
+        if after > before:
+            self._resize(call, known, inputs, self.client.increase_replica_count)
         names = {theirs: ours for ours, theirs in _SAME.items() if self.differs(known, inputs, ours)}
         request = given(inputs, **names)
         if self.differs(known, inputs, "description"):
             request["ReplicationGroupDescription"] = inputs["description"]
+        self._modify(known, inputs, request)
         if self.differs(known, inputs, "authToken") and inputs.get("authToken"):
+            # By itself, as the official provider changes it.
+            if request:
+                self.settled(call, known.id, inputs)
             strategy = str(inputs.get("authTokenUpdateStrategy", "ROTATE"))
-            request |= {"AuthToken": inputs["authToken"], "AuthTokenUpdateStrategy": strategy}
-        if request:
-            self.client.modify_replication_group(
-                ReplicationGroupId=known.id,
-                ApplyImmediately=bool(inputs.get("applyImmediately", False)),
-                **request,
-            )
-        if self.differs(known, inputs, "numCacheClusters"):
-            self._resize(call, known, inputs)
+            self._modify(known, inputs, {"AuthToken": inputs["authToken"], "AuthTokenUpdateStrategy": strategy})
+        if after < before:
+            self.settled(call, known.id, inputs)
+            self._resize(call, known, inputs, self.client.decrease_replica_count)
 
-    def _resize(self, call: Call, known: Known, inputs: Mapping[str, Value]) -> None:
+    def _modify(self, known: Known, inputs: Mapping[str, Value], request: Mapping[str, Any]) -> None:
+        if request:
+            at_once = bool(inputs.get("applyImmediately", False))
+            self.client.modify_replication_group(ReplicationGroupId=known.id, ApplyImmediately=at_once, **request)
+
+    def _resize(self, call: Call, known: Known, inputs: Mapping[str, Value], resize: Any) -> None:
+        resize(
+            ReplicationGroupId=known.id, NewReplicaCount=int(inputs["numCacheClusters"]) - 1, ApplyImmediately=True
+        )
         self.settled(call, known.id, inputs)
-        before, after = int(known.inputs["numCacheClusters"]), int(inputs["numCacheClusters"])
-        resize = self.client.increase_replica_count if after > before else self.client.decrease_replica_count
-        resize(ReplicationGroupId=known.id, NewReplicaCount=after - 1, ApplyImmediately=True)
 
     def remove(self, call: Call, known: Known) -> None:
         snapshot = known.inputs.get("finalSnapshotIdentifier")

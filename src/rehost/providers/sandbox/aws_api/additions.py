@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from rehost.providers.sandbox.aws_api import managed
+
 IMAGE_GIB = 8
 
 
@@ -31,14 +33,17 @@ def complete(service: str) -> None:
             _sizes_of_images()
             _names_of_addresses()
             _peers_of_rules()
+            _watched_servers()
+            _tenancy()
+            _nat_addresses()
         case "iam":
             _instance_profile_tags()
         case "acm":
             _certificates()
         case "rds":
-            _databases()
+            managed.databases(_put)
         case "elasticache":
-            _caches()
+            managed.caches(_put)
 
 
 def _put(owner: type, name: str, function: Callable[..., Any]) -> None:
@@ -260,11 +265,69 @@ def _pairs(tags: Any) -> list[tuple[str, str]]:
     return [(str(row["Key"]), str(row["Value"])) for row in tags]
 
 
-def _certificates() -> None:
-    """Renewing an uploaded certificate leaves its tags."""
-    from moto.acm.models import AWSCertificateManagerBackend as Backend
+def _watched_servers() -> None:
+    """Servers that are watched closely, or no longer."""
+    from moto.core.responses import ActionResult
+    from moto.ec2.responses import EC2Response
 
-    real = Backend.import_certificate
+    def watching(state: str) -> Callable[..., ActionResult]:
+        def act(self: Any) -> ActionResult:
+            rows = []
+            for id_ in self._get_param("InstanceIds", []):
+                self.ec2_backend.get_instance(id_).monitoring_state = state
+                rows.append({"InstanceId": id_, "Monitoring": {"State": state}})
+            return ActionResult({"InstanceMonitorings": rows})
+
+        return act
+
+    _put(EC2Response, "monitor_instances", watching("enabled"))
+    _put(EC2Response, "unmonitor_instances", watching("disabled"))
+
+
+def _nat_addresses() -> None:
+    """A NAT gateway has the private address that was asked for."""
+    from moto.ec2.responses import EC2Response
+
+    create = EC2Response.create_nat_gateway
+
+    def at_address(self: Any) -> Any:
+        made: Any = create(self)
+        wanted = self._get_param("PrivateIpAddress")
+        if wanted:
+            gateway = made.result["NatGateway"]
+            gateway.private_ip = gateway._eni.private_ip_address = wanted
+            for row in gateway.address_set:
+                row["privateIp"] = wanted
+        return made
+
+    _put(EC2Response, "create_nat_gateway", at_address)
+
+
+def _tenancy() -> None:
+    """A network of dedicated hardware can be opened to all; there is no way back."""
+    from moto.core.responses import ActionResult
+    from moto.ec2.exceptions import EC2ClientError
+    from moto.ec2.responses import EC2Response
+
+    def modify(self: Any) -> ActionResult:
+        if self._get_param("InstanceTenancy") != "default":
+            error = EC2ClientError("The tenancy of a VPC can be changed to default only.")
+            error.code = "InvalidParameterValue"
+            raise error
+        self.ec2_backend.get_vpc(self._get_param("VpcId")).instance_tenancy = "default"
+        return ActionResult({"Return": True})
+
+    _put(EC2Response, "modify_vpc_tenancy", modify)
+
+
+def _certificates() -> None:
+    """Renewing an uploaded certificate leaves its tags; an issued one has the key and the proof asked for."""
+    from moto.acm.models import AWSCertificateManagerBackend as Backend
+    from moto.acm.models import CertBundle
+    from moto.acm.responses import AWSCertificateManagerResponse as Response
+    from moto.core.responses import EmptyResult
+
+    real, request, describe = Backend.import_certificate, Response.request_certificate, CertBundle.describe
 
     def keeping(self: Any, *args: Any, **kwargs: Any) -> str:
         arn = kwargs.get("arn") or (args[3] if len(args) > 3 else None)
@@ -274,104 +337,31 @@ def _certificates() -> None:
             self._certificates[made].tags = old
         return made
 
+    def asked(self: Any) -> Any:
+        answer: Any = request(self)
+        made = self.acm_backend._certificates[answer.result["CertificateArn"]]
+        made.rehost_method = self._get_param("ValidationMethod") or "EMAIL"
+        made.rehost_key = self._get_param("KeyAlgorithm") or "RSA_2048"
+        return answer
+
+    def told(self: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = describe(self)
+        about = vars(self)
+        if "rehost_method" in about:
+            rows = answer["Certificate"].get("DomainValidationOptions") or []
+            for row in rows:
+                row["ValidationMethod"] = about["rehost_method"]
+                if about["rehost_method"] == "EMAIL":
+                    row.pop("ResourceRecord", None)
+            answer["Certificate"]["KeyAlgorithm"] = about["rehost_key"]
+        return answer
+
+    def options(self: Any) -> EmptyResult:
+        found = self.acm_backend.get_certificate(self._get_param("CertificateArn"))
+        found.cert_options = {**found.cert_options, **self._get_param("Options")}
+        return EmptyResult()
+
     _put(Backend, "import_certificate", keeping)
-
-
-def _databases() -> None:
-    from moto.core.responses import ActionResult
-    from moto.rds import models
-    from moto.rds.responses import RDSResponse
-
-    change_group = models.RDSBackend.modify_db_subnet_group
-
-    def keep_group(self: Any, subnet_name: str, *args: Any, **kwargs: Any) -> Any:
-        # moto forgets a subnet group that was changed.
-        group = change_group(self, subnet_name, *args, **kwargs)
-        self.subnet_groups[subnet_name] = group
-        return group
-
-    make = models.DBInstance.__init__
-
-    def with_own_id(self: Any, *args: Any, **kwargs: Any) -> None:
-        # moto gives the same resource id to every database.
-        make(self, *args, **kwargs)
-        self.dbi_resource_id = f"db-{uuid.uuid4().hex[:26].upper()}"
-
-    def reset(self: Any) -> ActionResult:
-        name = self.params.get("DBParameterGroupName")
-        group = self.backend.db_parameter_groups[name]
-        if self.params.get("ResetAllParameters"):
-            group.parameters.clear()
-        for parameter in self.params.get("Parameters", []):
-            group.parameters.pop(parameter.original_dict()["ParameterName"], None)
-        return ActionResult({"DBParameterGroupName": name})
-
-    _put(models.RDSBackend, "modify_db_subnet_group", keep_group)
-    _put(models.DBInstance, "__init__", with_own_id)
-    _put(RDSResponse, "reset_db_parameter_group", reset)
-
-
-def _caches() -> None:
-    from moto.core.responses import ActionResult
-    from moto.elasticache.exceptions import CacheSubnetGroupNotFound
-    from moto.elasticache.models import CacheSubnetGroup, ElastiCacheBackend, ReplicationGroup
-    from moto.elasticache.responses import ElastiCacheResponse
-
-    def group(self: Any) -> CacheSubnetGroup:
-        name = self._get_param("CacheSubnetGroupName")
-        found: CacheSubnetGroup | None = self.elasticache_backend.cache_subnet_groups.get(name)
-        if found is None:
-            raise CacheSubnetGroupNotFound(name)
-        return found
-
-    def modify(self: Any) -> ActionResult:
-        old, backend = group(self), self.elasticache_backend
-        new = CacheSubnetGroup(
-            backend.account_id,
-            backend.region_name,
-            old.cache_subnet_group_name,
-            self._get_param("CacheSubnetGroupDescription") or old.cache_subnet_group_description,
-            self._get_param("SubnetIds") or old.subnet_ids,
-            old.tags,
-        )
-        backend.cache_subnet_groups[new.cache_subnet_group_name] = new
-        return ActionResult({"CacheSubnetGroup": new})
-
-    def delete(self: Any) -> ActionResult:
-        del self.elasticache_backend.cache_subnet_groups[group(self).cache_subnet_group_name]
-        return ActionResult({})
-
-    make, remove = ReplicationGroup.__init__, ElastiCacheBackend.delete_replication_group
-
-    def with_nodes(self: Any, *args: Any, **kwargs: Any) -> None:
-        # moto counts replicas of node groups only.
-        if kwargs.get("num_cache_clusters") and not kwargs.get("replicas_per_node_group"):
-            kwargs["replicas_per_node_group"] = kwargs["num_cache_clusters"] - 1
-        make(self, *args, **kwargs)
-
-    def until_gone(self: Any, replication_group_id: str, *args: Any, **kwargs: Any) -> Any:
-        # moto leaves it in the state `deleting` for ever.
-        found = remove(self, replication_group_id, *args, **kwargs)
-        del self.replication_groups[replication_group_id]
-        return found
-
-    def resize(self: Any) -> ActionResult:
-        name, count = self._get_param("ReplicationGroupId"), self._get_int_param("NewReplicaCount")
-        found = self.elasticache_backend.describe_replication_groups(replication_group_id=name)[0]
-        for nodes in found.node_groups:
-            members = nodes["node_group_members"]
-            while len(members) <= count:
-                id_ = f"{name}-{len(members) + 1:03}"
-                members.append({**members[0], "cache_cluster_id": id_, "current_role": "replica"})
-            del members[count + 1 :]
-        found.member_clusters = [
-            row["cache_cluster_id"] for nodes in found.node_groups for row in nodes["node_group_members"]
-        ]
-        return ActionResult({"ReplicationGroup": found})
-
-    _put(ReplicationGroup, "__init__", with_nodes)
-    _put(ElastiCacheBackend, "delete_replication_group", until_gone)
-    _put(ElastiCacheResponse, "modify_cache_subnet_group", modify)
-    _put(ElastiCacheResponse, "delete_cache_subnet_group", delete)
-    _put(ElastiCacheResponse, "increase_replica_count", resize)
-    _put(ElastiCacheResponse, "decrease_replica_count", resize)
+    _put(Response, "request_certificate", asked)
+    _put(Response, "update_certificate_options", options)
+    _put(CertBundle, "describe", told)

@@ -286,6 +286,34 @@ def _ready_cache(request: Request) -> None:
     request.environ["rehost.cache"] = found
 
 
+@before("elasticache:ModifyReplicationGroup")
+def _takes_over(request: Request) -> None:
+    """Somebody has to be there who takes over."""
+    found = _cache(request)
+    if found is None:
+        return
+    failover = request.get("AutomaticFailoverEnabled") or str(found.automatic_failover == "enabled").lower()
+    if request.get("AutomaticFailoverEnabled") == "true" and len(found.member_clusters) < 2:
+        text = "Replication group must have at least one read replica to enable autofailover."
+        raise Refusal("InvalidParameterValue", text)
+    if request.get("MultiAZEnabled") == "true" and failover != "true":
+        raise Refusal("InvalidParameterCombination", "Multi-AZ needs automatic failover to be enabled.")
+
+
+@before("elasticache:DecreaseReplicaCount")
+def _none_left(request: Request) -> None:
+    found = _cache(request)
+    if (
+        found is not None
+        and found.automatic_failover == "enabled"
+        and int(request.get("NewReplicaCount") or 0) < 1
+    ):
+        raise Refusal(
+            "InvalidParameterValue",
+            "Must have at least 1 replica when cluster mode is disabled with auto failover enabled.",
+        )
+
+
 @after(
     "elasticache:ModifyReplicationGroup", "elasticache:IncreaseReplicaCount", "elasticache:DecreaseReplicaCount"
 )
