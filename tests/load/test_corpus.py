@@ -34,6 +34,9 @@ BEYOND = {
     ("services", "services.served.ports"),
     ("services", "services.told.command"),
     ("services", "services.twins.deploy"),
+    ("setup", "services.long.setup.timeout"),
+    ("setup", "services.nothing.setup.run"),
+    ("setup", "services.packed.setup"),
     ("sizes", "volumes.c.size"),
 }
 """Mistakes of form that the schema does not find: bits behind a prefix, numbers out of all proportion, keys that

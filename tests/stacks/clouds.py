@@ -217,12 +217,19 @@ def _unfriendly(cloud: Cloud, levels: Collection[str]) -> None:
         setattr(cloud.api.behaviour, name, value)
 
 
+SOURCE = {"serve.py": "import time\n", "requirements.txt": "-r more.txt\n", "more.txt": "boto3\n"}
+"""What is in the folder `app` beside every stack file."""
+
+
 def loaded(data: Mapping[str, Any], folder: Path) -> Stack:
     """The stack, through the loader and all checks."""
     from rehost.providers.registry import adapter
 
     path = folder / "stack.yaml"
     path.write_text(json.dumps(data))
+    for name, text in SOURCE.items():
+        (folder / "app").mkdir(exist_ok=True)
+        (folder / "app" / name).write_text(text)
     found = load([path], environment={})
     wrong = errors(validate(found, adapter))
     assert found.stack is not None and not wrong, [(d.summary, d.why, d.path) for d in wrong]

@@ -17,6 +17,13 @@ ZONES = {
 RECORD_NAMES = ("@", "www", "b", "a.b", "*", "_dmarc", "*.wild")
 PORTS = ("22", "80", "443", "8000-8100", "1-65535", "5432")
 CIDRS = ("198.51.100.0/24", "203.0.113.7/32", "203.0.113.9", "2001:db8::/32", "2001:0db8:0001::/48", "0.0.0.0/0")
+SETUPS: list[dict[str, Any]] = [
+    {},
+    {"setup": "pip3 install --target lib -r requirements.txt"},
+    {"setup": {"run": 'echo "$$HOME $$$$" && make', "timeout": 60}},
+    {"setup": {"run": "true", "reads": ["serve.py"]}},
+]
+"""Of services with a source; the same as a mapping and as a text."""
 LABELS = {"role": ("web", "a.b_c-d", ""), "team": ("x", "9" * 63)}
 
 
@@ -405,7 +412,11 @@ def _services(draw: st.DrawFn, stack: dict[str, Any], groups: dict[str, Any]) ->
             service["ports"] = [f"{81 + len(made)}:8080"] if draw(st.booleans()) else [f"{8080 + len(made)}"]
             service["healthcheck"] = draw(st.sampled_from([{"path": "/healthz"}, {"test": "true", "retries": 2}]))
             service["deploy"] = {"update_config": {"order": draw(st.sampled_from(["start-first", "stop-first"]))}}
-        elif shape == "schedule":
+        if draw(st.booleans()):
+            del service["image"]
+            service |= {"source": "app", "command": service["command"] or ["python3", "serve.py"]}
+            service |= draw(st.sampled_from(SETUPS))
+        if shape == "schedule":
             service |= {"schedule": "30 3 * * *", "timezone": draw(st.sampled_from(["UTC", "Europe/Berlin"]))}
             del service["restart"]
         elif shape == "singleton":

@@ -9,6 +9,7 @@ from rehost.stacks.graph import Join, Ref, Resource, Value
 from rehost.stacks.hosts import access
 from rehost.stacks.hosts.resource import HOST
 from rehost.stacks.lower import Lowering
+from rehost.stacks.reading import needed_by
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Hosts:
         guarded = self._lowering.guards.get(group, {})
         programs = {"podman"} if any(service.image for service in on) else set()
         programs |= {"nft"} if guarded else set()
+        programs |= {need for service in on if service.setup for need in needed_by(service.setup.run)}
         mounts = [
             {
                 "name": name,

@@ -22,8 +22,11 @@ def check_services(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
         yield from _needed(loaded, name, service)
         yield from _mounts(stack, service, path)
         yield from _schedule(service, path)
+        unread = list(_unread(service, path))
+        yield from unread
         try:
-            spec(name, service)
+            if not unread:
+                spec(name, service)
         except InvalidInput as error:
             fix = error.fix or "correct it; no host could run it so"
             yield Diagnostic("service", error.summary, error.why or "hosts run what they can be told", fix, path)
@@ -82,6 +85,15 @@ def _mounts(stack: Stack, service: Service, path: PathKey) -> Iterator[Diagnosti
                 f"write the folder that {source} is mounted at, such as /mnt/{source}, or rename the folder",
                 (*path, "volumes", number),
             )
+
+
+def _unread(service: Service, path: PathKey) -> Iterator[Diagnostic]:
+    for number, file in enumerate(service.setup.reads if service.setup and service.source else ()):
+        if file not in service.files:
+            why = f"{service.source} has {', '.join(sorted(service.files)[:8])}"
+            fix = did_you_mean(file, list(service.files)) or "name a file by its path in the source"
+            summary = f"the source has no file {file!r}"
+            yield Diagnostic("reference", summary, why, fix, (*path, "setup", "reads", number))
 
 
 def _schedule(service: Service, path: PathKey) -> Iterator[Diagnostic]:

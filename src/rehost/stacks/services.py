@@ -11,6 +11,7 @@ from rehost.stacks.hosts.resource import TOKEN, spec_of
 from rehost.stacks.hosts.units import Limits, Order, Restart, UnitSpec
 from rehost.stacks.lower import REFERENCE, Lowering
 from rehost.stacks.model import Service
+from rehost.stacks.reading import read_by
 from rehost.stacks.roles import roles_in
 from rehost.stacks.substitutes import group_for
 
@@ -90,6 +91,7 @@ def unit_inputs(name: str, service: Service, plain: Callable[[str], str] = str) 
         "image": service.image,
         "command": [plain(word) for word in service.command] or None,
         "files": dict(service.files) or None,
+        "setup": _setup(service, plain),
         "ports": [_port(*pair) for pair in service.published] or None,
         "volumes": [_volume(mount) for mount in service.volumes] or None,
         "health": health,
@@ -107,6 +109,16 @@ def unit_inputs(name: str, service: Service, plain: Callable[[str], str] = str) 
 def spec(name: str, service: Service) -> UnitSpec:
     """What a host would be asked to run, without variables. Raises InvalidInput for what no host could run."""
     return spec_of(unit_inputs(name, service))
+
+
+def _setup(service: Service, plain: Callable[[str], str]) -> dict[str, Value] | None:
+    setup = service.setup
+    if setup is None:
+        return None
+    script = plain(setup.run)
+    reads = sorted(setup.reads) or read_by(script, service.files)
+    told = {"run": script, "reads": list(reads) or None, "timeout": setup.timeout}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _order(service: Service) -> Order:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from rehost.stacks.hosts.port import Active, Completed, HostFile, LogLine
 from rehost.stacks.hosts.units import HealthCheck, UnitSpec
@@ -62,6 +62,10 @@ class Layout:
     def source(self, name: str, slot: str) -> str:
         """The working directory of one version."""
         return f"{self.slot(name, slot)}/source"
+
+    def made(self, name: str) -> str:
+        """The folder of what setups of a unit made."""
+        return f"{self.prefix}/made/{name}"
 
     def volumes(self, name: str) -> str:
         """The folder of a unit's named volumes."""
@@ -206,6 +210,13 @@ class Backend(Protocol):
 
     def free_ports(self, count: int) -> Sequence[int]:
         """Ports that nobody listens at."""
+
+    def hand(self, function: str, *, timeout: float = 60.0, repeat: bool = True, **arguments: Any) -> Any:
+        """What a function of `programs/agent.py` answers on the host. `repeat` says that asking twice does no
+        harm."""
+
+    def keeper(self, spec: UnitSpec) -> str:
+        """The user that a unit runs as, empty for the one who writes its files."""
 
     def run(
         self, command: Sequence[str], *, input: bytes, environment: Mapping[str, str], timeout: float

@@ -16,7 +16,7 @@ from rehost.stacks.hosts.firewall import Allow, HostFirewall
 from rehost.stacks.hosts.port import Completed, FirewallHost, Host, HostError, HostFile
 
 INSTALL_S, BOOT_S, FORMAT_S = 900.0, 900.0, 900.0
-_PACKAGES = {"nft": "nftables"}
+_PACKAGES = {"nft": "nftables", "pip3": "python3-pip", "venv": "python3-venv"}
 """Packages that are named otherwise than their program."""
 _WAIT_DEVICE = (
     'for i in $(seq 60); do for d in "$@"; do [ -b "$d" ] && exec readlink -f "$d"; done; sleep 1; done; exit 1'
@@ -105,7 +105,11 @@ def prepare(host: Host, wanted: Wanted) -> None:
 def _absent(host: Host, programs: Sequence[str]) -> list[str]:
     if not programs:
         return []
-    script = 'for p in "$@"; do PATH=$PATH:/usr/sbin:/sbin command -v "$p" > /dev/null || echo "$p"; done'
+    # Environments of Python's own are made by a module, which Debian has in a package of its own.
+    script = (
+        'for p in "$@"; do if [ "$p" = venv ]; then python3 -c "import ensurepip, venv" 2> /dev/null; '
+        'else PATH=$PATH:/usr/sbin:/sbin command -v "$p" > /dev/null; fi || echo "$p"; done'
+    )
     return _must(host, ["sh", "-c", script, "sh", *programs]).text.split()
 
 

@@ -9,6 +9,7 @@ from rehost.stacks.hosts.backend import other
 from rehost.stacks.hosts.front import front_files
 from rehost.stacks.hosts.port import Active, HostError, HostUnreachable, Released, ReleaseFailed
 from rehost.stacks.hosts.record import Record
+from rehost.stacks.hosts.setup import masked
 from rehost.stacks.hosts.units import HealthCheck, Order, UnitSpec
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 _SETTLE = HealthCheck(interval=0.5, retries=3)
 """A unit without a health check has to run through this many looks without a restart."""
-_MASKED = 4
-"""Values of variables from this length on are masked where a unit's own words are quoted."""
 
 
 def release(host: UnitHost, spec: UnitSpec) -> Released:
@@ -52,7 +51,12 @@ def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str
     host.discard(spec.name, record)
     placed = host.place(spec, slot, record)
     host.backend.prepare(placed)
+    made = host.made(placed, record)
+    if made is not None:
+        made.run()
     host.backend.write(list(host.backend.render(placed)))
+    if made is not None:
+        made.link()
     coming = replace(
         record,
         health=spec.health,
@@ -80,6 +84,7 @@ def _exchange(host: UnitHost, spec: UnitSpec, record: Record, changes: tuple[str
     host.commit(placed, record)
     drained = _drain(host, spec, record) if together else True
     host.drop(spec.name, old)
+    host.tidy(placed, record)
     return Released(changes, interrupted=not together, drained=drained)
 
 
@@ -134,10 +139,7 @@ def _drain(host: UnitHost, spec: UnitSpec, record: Record) -> bool:
 
 
 def _failed(host: UnitHost, spec: UnitSpec, problem: str, rest: str) -> ReleaseFailed:
-    said = "\n".join(line.text for line in host.backend.logs(spec.name, 5, None))
-    for value in sorted(spec.environment.values(), key=len, reverse=True):
-        if len(value) >= _MASKED:
-            said = said.replace(value, "***")
+    said = masked("\n".join(line.text for line in host.backend.logs(spec.name, 5, None)), spec)
     return ReleaseFailed(
         f"the new version of {spec.name} on {host.name} did not get healthy: {problem}",
         why=f"{rest}; its last words: {said}" if said else rest,

@@ -1,9 +1,9 @@
 """A unit as a resource in graph and state: `rehost:host/unit:Unit`.
 
 Inputs: `serverId` and `connection` (where it runs, how to get there), `name`, `image`, `command`, `files` (text,
-or `{"base64": ...}`, by path), `environment`, `ports`, `volumes`, `health`, `schedule`, `user`, `restart`,
-`limits`, `singleton`, `order`, `stopGrace`, `drain`, `held` (left out: stays as it is) and `tags`; they mean what
-the fields of UnitSpec do.
+or `{"base64": ...}`, by path), `setup`, `environment`, `ports`, `volumes`, `health`, `schedule`, `user`,
+`restart`, `limits`, `singleton`, `order`, `stopGrace`, `drain`, `held` (left out: stays as it is) and `tags`; they
+mean what the fields of UnitSpec do.
 What was edited or stopped on the host shows as a `drift` that nobody asked for. Rules are in `data/kinds.json`.
 """
 
@@ -21,7 +21,17 @@ from typing import Any
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.hosts.port import Host, HostDenied, HostError, HostGone, HostUnreachable
-from rehost.stacks.hosts.units import HealthCheck, Limits, Order, Port, Restart, Schedule, UnitSpec, Volume
+from rehost.stacks.hosts.units import (
+    HealthCheck,
+    Limits,
+    Order,
+    Port,
+    Restart,
+    Schedule,
+    Setup,
+    UnitSpec,
+    Volume,
+)
 from rehost.stacks.ports import Call, Known, Live
 
 TOKEN = "rehost:host/unit:Unit"
@@ -148,7 +158,7 @@ def spec_of(inputs: Mapping[str, Value]) -> UnitSpec:
 
 
 def _fields(inputs: Mapping[str, Value]) -> dict[str, Any]:
-    health, schedule = inputs.get("health"), inputs.get("schedule")
+    health, schedule, setup = inputs.get("health"), inputs.get("schedule"), inputs.get("setup")
     given: dict[str, Any] = {
         "name": inputs.get("name", ""),
         "image": inputs.get("image", ""),
@@ -165,6 +175,8 @@ def _fields(inputs: Mapping[str, Value]) -> dict[str, Any]:
         "order": Order(inputs.get("order", "stop-first")),
         "owner": str((inputs.get("tags") or {}).get("rehost-id", "")),
     }
+    if setup is not None:
+        given["setup"] = Setup(**{**_snake(setup), "reads": tuple(setup.get("reads") or ())})
     if health is not None:
         given["health"] = HealthCheck(**{**_snake(health), "command": tuple(health.get("command") or ())})
     return given | {name: float(inputs[key]) for key, name in _TIMES.items() if key in inputs}
@@ -177,6 +189,7 @@ def inputs_of(spec: UnitSpec) -> dict[str, Value]:
         "image": spec.image or None,
         "command": list(spec.command) or None,
         "files": {path: _text(content) for path, content in sorted(spec.files.items())} or None,
+        "setup": _camel(spec.setup, Setup) if spec.setup is not None else None,
         "environment": dict(spec.environment) or None,
         "ports": [_camel(port, Port) for port in spec.ports] or None,
         "volumes": [_camel(volume, Volume) for volume in spec.volumes] or None,

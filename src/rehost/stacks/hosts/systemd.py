@@ -19,7 +19,7 @@ from rehost.stacks.hosts.ssh import Ssh, SshAddress
 from rehost.stacks.hosts.sshstreams import SshStreams
 from rehost.stacks.hosts.unitfiles import USER, environment_of, identifier, unit_files, unit_name, volume_folders
 from rehost.stacks.hosts.unithost import UnitHost
-from rehost.stacks.hosts.units import HealthCheck
+from rehost.stacks.hosts.units import HealthCheck, UnitSpec
 
 _GECOS = "rehost units"
 """Marks the users that were made for units, so that only those are removed."""
@@ -57,7 +57,7 @@ class SystemdBackend:
     def prepare(self, placed: Placed) -> None:
         """Users, folders of volumes, and the image, so that a start does not wait for a download."""
         spec = placed.spec
-        user = spec.user or ("" if spec.image else USER)
+        user = self.keeper(spec)
         if user and user != "root" and not spec.image and self._run(["id", "-u", user]).code:
             self._must(
                 ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "-c", _GECOS, user]
@@ -68,6 +68,14 @@ class SystemdBackend:
             engine = self._container_engine()
             if self._run([engine, "image", "inspect", spec.image]).code:
                 self._must([engine, "pull", "--quiet", spec.image], timeout=_PULL_S)
+
+    def keeper(self, spec: UnitSpec) -> str:
+        """The named user, or the one that is made for processes."""
+        return spec.user or ("" if spec.image else USER)
+
+    def hand(self, function: str, *, timeout: float = 60.0, repeat: bool = True, **arguments: Any) -> Any:
+        """What the agent on the server answers."""
+        return self.ssh.ask(function, timeout=timeout, repeat=repeat, **arguments)
 
     def _container_engine(self) -> str:
         if not self._engine:

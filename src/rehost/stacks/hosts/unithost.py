@@ -13,6 +13,7 @@ from rehost.stacks.hosts.backend import SLOTS, Backend, Placed, fact_of, other
 from rehost.stacks.hosts.front import front_files, route_to
 from rehost.stacks.hosts.port import Active, Applied, Completed, HostFile, LogLine, Released, Status
 from rehost.stacks.hosts.record import Record
+from rehost.stacks.hosts.setup import Made
 from rehost.stacks.hosts.units import UnitSpec
 
 
@@ -142,7 +143,7 @@ class UnitHost:
             self.discard(spec.name, record)
             renewed = record.dirty or record.fingerprint != record.of(spec)
             self.save(spec.name, replace(record, owner=spec.owner, dirty=True))
-            written = self.put_version(placed)
+            written = self.put_version(placed, record)
             if not hold:
                 self._mark(spec.name, False)
                 front = {file.path for file in front_files(self.backend, placed)} if spec.fronted else set()
@@ -150,6 +151,7 @@ class UnitHost:
                 self.backend.start(placed.service, scheduled=spec.schedule is not None, again=again)
             self.set_front(placed, written, run=not hold)
             self.commit(placed, record)
+            self.tidy(placed, record)
             return Applied(tuple(changes))
 
     def _pending(self, spec: UnitSpec, held: bool | None, record: Record | None) -> list[str]:
@@ -163,7 +165,9 @@ class UnitHost:
         else:
             placed = self.place(spec, record.slot, record)
             folder = self.backend.layout.unit(spec.name) + "/"
-            wrong, extra = self.differences(placed)
+            made = self.made(placed, record)
+            wrong, extra = self.differences(placed, made)
+            changes += ["setup"] if made is not None and (made.links is None or made.wrong) else []
             changes += [f"file {file.path.removeprefix(folder)}" for file in wrong]
             changes += [f"extra file {path.removeprefix(folder)}" for path in extra]
         if record.dirty:
@@ -203,12 +207,24 @@ class UnitHost:
             files += front_files(self.backend, placed)
         return files
 
-    def differences(self, placed: Placed) -> tuple[list[HostFile], list[str]]:
+    def made(self, placed: Placed, record: Record) -> Made | None:
+        """What a version's setup made, None for one without."""
+        return Made(self, placed, record) if placed.spec.setup is not None else None
+
+    def tidy(self, placed: Placed, record: Record) -> None:
+        """Remove what setups made that no version needs any more."""
+        made = self.made(placed, record)
+        if made is not None:
+            made.prune()
+        else:
+            self.backend.hand("prune", folder=self.backend.layout.made(placed.spec.name), keep="")
+
+    def differences(self, placed: Placed, made: Made | None) -> tuple[list[HostFile], list[str]]:
         """Files that are not as they should be, and files that should not be there."""
         files = self.files(placed)
         facts = self.backend.describe(file.path for file in files)
         wrong = [file for file in files if facts.get(file.path) != fact_of(file)]
-        wanted = {file.path for file in files}
+        wanted = {file.path for file in files} | set((made and made.links) or ())
         source = self.backend.layout.source(placed.spec.name, placed.slot)
         extra = [] if not placed.spec.files else [path for path in self.backend.tree(source) if path not in wanted]
         return wrong, [path for path in extra if "/__pycache__/" not in path]
@@ -221,13 +237,16 @@ class UnitHost:
             self.backend.write(wrong)
         return [file.path for file in wrong]
 
-    def put_version(self, placed: Placed) -> list[str]:
-        """Write what differs and delete what is too much; answers the paths."""
+    def put_version(self, placed: Placed, record: Record) -> list[str]:
+        """Make and write what differs and delete what is too much; answers the paths."""
         self.backend.prepare(placed)
-        _, extra = self.differences(placed)
+        made = self.made(placed, record)
+        if made is not None:
+            made.run()
+        _, extra = self.differences(placed, made)
         if extra:
             self.backend.delete(extra)
-        return self.put_files(self.files(placed)) + extra
+        return self.put_files(self.files(placed)) + extra + (made.link() if made is not None else [])
 
     def set_front(self, placed: Placed, written: Sequence[str], *, run: bool) -> None:
         """Let the forwarder run, or remove the one that is no longer wanted. It is started anew only when its
@@ -365,7 +384,8 @@ class UnitHost:
             there = bool(self.backend.tree(layout.unit(name)))
             for slot in ("front", *SLOTS):
                 self.drop(name, slot)
-            self.backend.delete([layout.unit(name), *([layout.volumes(name)] if data else [])])
+            also = [layout.volumes(name)] if data else []
+            self.backend.delete([layout.unit(name), layout.made(name), *also])
             if there:
                 self.backend.clear_logs(name)
             if not self.backend.tree(layout.units):

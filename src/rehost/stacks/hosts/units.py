@@ -101,6 +101,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """What makes a version ready before it starts: a shell's script, the paths of the files that it reads (all of
+    the unit's where there are none), and the seconds that it may take.
+
+    It runs in a folder of its own with just those files, as the unit's user, with those of the unit's variables
+    that it names. What it makes there is linked into the working directory, and made once for the same script,
+    files and variables.
+    """
+
+    run: str
+    reads: tuple[str, ...] = ()
+    timeout: float = 600.0
+
+    def named(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables that the script names."""
+        found = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", self.run))
+        return {name: value for name, value in environment.items() if name in found}
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSpec:
     """One instance of a service. Raises InvalidInput for what no host could run.
 
@@ -115,6 +135,7 @@ class UnitSpec:
     image: str = ""
     command: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    setup: Setup | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[Port, ...] = ()
     volumes: tuple[Volume, ...] = ()
@@ -148,7 +169,11 @@ class UnitSpec:
 
     def canonical(self) -> str:
         """The same text for specs that mean the same; it holds secrets."""
-        return json.dumps(_plain(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        plain = _plain(self)
+        if self.setup is None:
+            # As it was written before there were setups: nothing is released anew for a newer rehost.
+            del plain["setup"]
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def fingerprint(self, salt: bytes) -> str:
         """What tells two specs apart without telling what is in them: the salt stays on the host, so that a
@@ -179,6 +204,8 @@ class UnitSpec:
             parts = PurePosixPath(path).parts
             if not parts or path.startswith("/") or ".." in parts or "\n" in path or not bearable(path):
                 found.append(f"{path!r} is no relative path of a file")
+        if self.setup is not None:
+            found += self._unready(self.setup)
         found += [f"{port.port} is no port" for port in self.ports if not 0 < port.port < 65536]
         if len({port.port for port in self.ports}) < len(self.ports):
             found.append("a port is named twice")
@@ -197,6 +224,16 @@ class UnitSpec:
             found.append("a health check without a command needs a port")
         if self.health and self.health.port and self.health.port not in {port.port for port in self.ports}:
             found.append(f"the health check names port {self.health.port}, which the unit does not have")
+        return found
+
+    def _unready(self, setup: Setup) -> list[str]:
+        """What is wrong with its setup."""
+        found = [] if self.files else ["a setup needs files: an image is ready as it is"]
+        if not setup.run.strip() or not bearable(setup.run):
+            found.append("a setup is a script, without NUL and what is no text")
+        found += [
+            f"its setup reads {path!r}, which it does not have" for path in setup.reads if path not in self.files
+        ]
         return found
 
 

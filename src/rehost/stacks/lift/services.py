@@ -13,6 +13,7 @@ from rehost.stacks.lift.draft import Draft, plain
 from rehost.stacks.lift.items import Item, Items
 from rehost.stacks.lift.texts import Texts, escaped
 from rehost.stacks.model import Service, show_size
+from rehost.stacks.reading import read_by
 from rehost.stacks.services import unit_inputs
 from rehost.stacks.sql.role import TOKEN as ROLE
 
@@ -85,6 +86,7 @@ def _service(inputs: Mapping[str, Value], texts: Texts, name: str) -> dict[str, 
         "image": get("image"),
         "command": [escaped(word) for word in get("command") or []],
         "files": dict(get("files") or {}),
+        "setup": _setup(get("setup"), get("files") or {}),
         "environment": {
             key: texts.text(_unwrapped(value), f"{name}-{key}")
             for key, value in (get("environment") or {}).items()
@@ -109,6 +111,15 @@ def _service(inputs: Mapping[str, Value], texts: Texts, name: str) -> dict[str, 
     if usual != get("order"):
         data["deploy"] = {"update_config": {"order": get("order")}}
     return data
+
+
+def _setup(setup: Mapping[str, Any] | None, files: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A setup, without what follows from its script."""
+    if setup is None:
+        return None
+    reads = list(setup.get("reads") or ())
+    follows = reads == read_by(setup["run"], files)
+    return plain({**setup, "run": escaped(setup["run"]), "reads": [] if follows else reads})
 
 
 def _unwrapped(value: Value) -> Value:

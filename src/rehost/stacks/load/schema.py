@@ -142,6 +142,7 @@ class _Maker:
             return {**made, **self._target(properties)}
         if model is Service:
             made["anyOf"] = [{"required": ["image"]}, {"required": ["command"]}]
+            properties["setup"] = _or_text(properties["setup"])
         if model in _ONE_OF:
             made["oneOf"] = [{"required": key.split()} for key in _ONE_OF[model]]
         return {**made, "patternProperties": {"^x-": True}, "additionalProperties": False}
@@ -269,6 +270,12 @@ def _loosened(made: Schema) -> Schema:
     if kind == "string" and ("enum" in made or "pattern" in made or "const" in made):
         return _or_environment(made)
     return made
+
+
+def _or_text(made: Schema) -> Schema:
+    """What may be written as a text of its own, in place of a mapping."""
+    told = {key: made[key] for key in ("description", "examples") if key in made}
+    return told | {"anyOf": [{"type": "string"}, {key: made[key] for key in made.keys() - told.keys()}]}
 
 
 def _or_environment(made: Schema, *others: Schema) -> Schema:

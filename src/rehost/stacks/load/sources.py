@@ -43,6 +43,8 @@ def _read(source: str, path: PathKey, service: dict[str, Any], loaded: Loaded) -
     except _Unfit as error:
         loaded.diagnostics.append(Diagnostic("source", error.summary, error.why, error.fix, path, span))
         del service["source"]
+        # It is about the files that there are not.
+        service.pop("setup", None)
 
 
 class _Unfit(Exception):

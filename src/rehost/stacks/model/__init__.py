@@ -14,7 +14,7 @@ from rehost.stacks.model.edge import (
 )
 from rehost.stacks.model.mail import Dkim, Dmarc, Mail, MailDomain, Relay
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
-from rehost.stacks.model.services import Deploy, Service, ServiceCheck, UpdateConfig
+from rehost.stacks.model.services import Deploy, Service, ServiceCheck, ServiceSetup, UpdateConfig
 from rehost.stacks.model.stack import Check, Secret, SshKey, Stack, Target
 from rehost.stacks.model.storage import Bucket, CorsRule, LifecycleRule
 from rehost.stacks.model.zones import Record
@@ -51,6 +51,7 @@ __all__ = [
     "Server",
     "Service",
     "ServiceCheck",
+    "ServiceSetup",
     "Size",
     "SshKey",
     "Stack",

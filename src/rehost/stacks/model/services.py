@@ -107,6 +107,31 @@ class ServiceCheck(Component):
         return self
 
 
+class ServiceSetup(Component):
+    """What makes a version ready before it starts: a shell's script, or a mapping with it."""
+
+    run: str = Field(min_length=1, max_length=8192, examples=["pip3 install --target lib -r requirements.txt"])
+    """The script; what it makes is beside the service's files. It is run once for the same script and files."""
+    reads: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field((), examples=[["requirements.txt"]])
+    """The files that it needs, and sees; without it those that the script names, or all."""
+    timeout: Seconds = Field(600.0, gt=0, le=1800, examples=["10m"])
+    """So long it may take."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, value: object) -> object:
+        return {"run": value} if isinstance(value, str) else value
+
+    @field_validator("run")
+    @classmethod
+    def _does_something(cls, value: str) -> str:
+        if not value.strip():
+            raise complaint(
+                "a setup does nothing", "it is a shell's script", "write what is to be run, or remove it"
+            )
+        return value
+
+
 class UpdateConfig(Component):
     """How a new version of a service comes in."""
 
@@ -195,14 +220,16 @@ Environment = Annotated[
 class Service(Component):
     """Something that runs on the servers of a group: an image, or a command with its source.
 
-    Keys are those of the Compose Specification; `on`, `schedule`, `timezone`, `singleton`, `source`, and `path` of
-    a health check are rehost's own.
+    Keys are those of the Compose Specification; `on`, `schedule`, `timezone`, `singleton`, `source`, `setup`, and
+    `path` of a health check are rehost's own.
     """
 
     image: str | None = Field(None, min_length=1, max_length=512, examples=["registry.example/plaza:1.4"])
     """A container image."""
     source: str | None = Field(None, min_length=1, examples=["app"])
     """A folder beside the stack file that is put on the servers; `command` runs in it."""
+    setup: ServiceSetup | None = Field(None, examples=["pip3 install --target lib -r requirements.txt"])
+    """What makes a version of `source` ready before it starts, such as libraries that it needs."""
     command: Command = Field((), examples=["python3 app.py"])
     """What is run, in place of what an image would run by itself."""
     on: str | None = Field(None, examples=["app"])
@@ -258,6 +285,9 @@ class Service(Component):
         if self.image is not None and self.source is not None:
             why = "what runs comes from one of them"
             raise complaint("a service has an image and a source", why, "remove one of the two", "source")
+        if self.setup is not None and self.source is None and not self.files:
+            why = "an image is ready as it is; a setup makes the files of a source ready"
+            raise complaint("a service without a source has a setup", why, "add `source:`, or remove it", "setup")
         newer = self.deploy.resources.limits
         pairs = {
             "mem_limit": (self.mem_limit, newer.memory),

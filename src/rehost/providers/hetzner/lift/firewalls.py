@@ -37,8 +37,8 @@ def lift(made: HetznerJob) -> None:
             # Live servers name it as well.
             made.draft.ignored |= {(server.key, "firewallIds") for server in behind if server.id}
         elif join.marked:
-            # It names servers that have no addresses, of which nothing is left.
-            data.setdefault("ingress", []).append({"from": f"servers.{made.nobody()}"})
+            # It names servers that have no addresses, of which nothing is left; whoever asks for SSH finds none.
+            data.setdefault("ingress", []).append({"protocol": "icmp", "from": f"servers.{made.nobody()}"})
             made.draft.claim(t.FENCED, name, join)
         else:
             made.draft.known.add(join.key)

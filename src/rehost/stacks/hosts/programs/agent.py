@@ -116,16 +116,18 @@ def run(
     limit: float,
     user: str = "",
     folder: str = "/",
+    bare: bool = False,
 ) -> dict[str, Any]:
-    """Run a command in a group of its own, as another user if one is named, and then with no other variables than
-    the given ones. Raises TimeoutError when it took too long; the group is ended then."""
+    """Run a command in a group of its own, as another user if one is named; then, or where it is to be `bare`,
+    with no other variables than the given ones. Raises TimeoutError when it took too long; the group is ended
+    then."""
     who: dict[str, Any] = {}
     if user:
         known = pwd.getpwnam(user)
         who = {"user": known.pw_uid, "group": known.pw_gid, "extra_groups": []}
     with subprocess.Popen(
         list(command),
-        env={"PATH": os.environ.get("PATH", os.defpath), **environment} if user else {**os.environ, **environment},
+        env={**({"PATH": os.environ.get("PATH", os.defpath)} if user or bare else os.environ), **environment},
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -142,6 +144,50 @@ def run(
                 raise TimeoutError(f"{command[0]} took longer than {limit:g} s and was ended") from None
             raise
     return {"code": process.returncode, "out": out, "err": err}
+
+
+def made(stage: str, own: Sequence[str], source: str) -> dict[str, Any] | None:
+    """What was made in a folder beside the files that a source has of its own: `links` that belong into the
+    source, each with what it leads to, and those of them that are not there. None without the folder."""
+    if not os.path.isdir(stage):
+        return None
+    mine = set(own)
+    above = {str(parent) for path in own for parent in Path(path).parents}
+    links: dict[str, str] = {}
+    waiting = [""]
+    while waiting:
+        here = waiting.pop()
+        for entry in os.scandir(os.path.join(stage, here)):
+            path = os.path.join(here, entry.name)
+            if path in above and entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            elif path not in mine and path not in above:
+                links[os.path.join(source, path)] = entry.path
+    wrong = [path for path, target in links.items() if not os.path.islink(path) or os.readlink(path) != target]
+    return {"links": links, "wrong": sorted(wrong)}
+
+
+def link(links: dict[str, str]) -> None:
+    """Make links, each in the place of what was there."""
+    for path, target in links.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        fresh = f"{path}.rehost-{os.getpid()}-{threading.get_ident()}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+        os.symlink(target, fresh)
+        os.replace(fresh, path)
+
+
+def prune(folder: str, keep: str) -> None:
+    """Remove all but one entry of a folder, and the folder where that is not there."""
+    with contextlib.suppress(*_ABSENT):
+        for entry in list(os.scandir(folder)):
+            if entry.name != keep:
+                shutil.rmtree(entry.path, onerror=_unless_absent)
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def http_ok(address: str, port: int, path: str, limit: float) -> bool:
@@ -208,7 +254,8 @@ def _user(uid: int) -> str:
 FUNCTIONS = {
     function.__name__: function
     for function in (
-        describe, tree, read, write, delete, folder, run, http_ok, tcp_ok, connections, free, end, which
+        describe, tree, read, write, delete, folder, run, made, link, prune, http_ok, tcp_ok, connections, free,
+        end, which
     )
 }  # fmt: skip
 
