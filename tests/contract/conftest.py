@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from machines import entered
 
 from rehost.providers import registry, sandbox
+from rehost.providers.hosts import host_kinds
+from rehost.providers.sandbox.aws_api.zones import public_zones
+from rehost.providers.sandbox.internet.app import Internet
+from rehost.providers.sandbox.internet.registry import Source, asked, zones_of
 from rehost.providers.sandbox.postgres import PostgresServer
+from rehost.stacks.acme.connection import WithCertificates
+from rehost.stacks.acme.resource import CERTIFICATE, ORDER
 from rehost.stacks.model import Target
 from rehost.stacks.ports import Connection
 from rehost.stacks.sql.role import TOKEN as ROLE
@@ -74,6 +82,26 @@ def cloud() -> Iterator[tuple[Switch, str]]:
         yield switch, f"{address}/v1"
 
 
+@pytest.fixture(scope="session")
+def authority() -> Iterator[tuple[Switch, str]]:
+    """A server for a certificate authority."""
+    switch = Switch()
+    for address in served(switch):
+        yield switch, address
+
+
+def issuing(request: pytest.FixtureRequest, connection: Any, provider: str, zones: Source) -> Iterator[Any]:
+    """The connection, with an authority and a DNS of its own for tests of certificates."""
+    if not any(token in request.node.callspec.params.values() for token in ISSUED):
+        yield connection
+        return
+    switch, address = request.getfixturevalue("authority")
+    switch.app = internet = Internet({provider: zones})
+    environment = {"REHOST_DNS": internet.servers.address, "REHOST_ACME_DIRECTORY": f"{address}/directory"}
+    yield WithCertificates(connection, environment, (), time.time)
+    internet.close()
+
+
 @pytest.fixture
 def boto_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How many calls boto3 has made."""
@@ -89,6 +117,7 @@ def boto_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: count[0]
 
 
+ISSUED = (ORDER, CERTIFICATE)
 OWNER = "owner's pass"
 
 
@@ -196,7 +225,9 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     plain = connection.environment
     for more in database_for(request):
         connection.environment = {**plain, **more}
-        yield Bench("aws", registry.adapter("aws"), connection, calls, clock, facts)
+        connection.kinds |= host_kinds(entered(), connection._has_server)
+        for made in issuing(request, connection, "aws", lambda: zones_of({"zones": public_zones()})):
+            yield Bench("aws", registry.adapter("aws"), made, calls, clock, facts)
 
 
 def snapshot(connection: Any) -> str:
@@ -229,7 +260,9 @@ def hetzner_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     facts = {"unique": uuid.uuid4().hex[:8], **request.getfixturevalue("certificates")}
     for more in database_for(request):
         connection = adapter.connect(target, {**environment, **more})
-        yield Bench("hetzner", adapter, connection, calls, clock, facts)
+        connection.kinds |= host_kinds(entered(), lambda server: True)
+        for made in issuing(request, connection, "hetzner", asked(endpoint.split("/")[2])):
+            yield Bench("hetzner", adapter, made, calls, clock, facts)
         connection.close()
 
 
