@@ -397,7 +397,9 @@ def _services(draw: st.DrawFn, stack: dict[str, Any], groups: dict[str, Any]) ->
             "on": draw(st.sampled_from(list(groups))),
             "image": draw(st.sampled_from(["registry.example/plaza:1.4", "plaza@sha256:" + "a" * 64])),
             "command": draw(st.sampled_from([[], ["serve", "--root=/a b"], ["sh", "-c", 'echo "$HOME"']])),
-            "environment": {key: draw(st.sampled_from(texts)) for key in draw(_some(("MODE", "DATABASE_URL"), 2))},
+            "environment": {
+                key: draw(st.sampled_from(texts)) for key in draw(_some(("MODE", "DATABASE_URL", "AWS_REGION"), 2))
+            },
             "volumes": draw(st.sampled_from([[], ["data:/var/lib/app", "/srv/app:/srv:ro"]])),
             "user": draw(st.sampled_from(["", "app"])),
             "restart": draw(st.sampled_from(["always", "on-failure", "unless-stopped"])),
@@ -405,6 +407,10 @@ def _services(draw: st.DrawFn, stack: dict[str, Any], groups: dict[str, Any]) ->
             "mem_limit": draw(st.sampled_from(["512MiB", "1GB"])),
             "cpus": draw(st.sampled_from([0.5, 2])),
             "pids_limit": 200,
+            "buckets": {
+                bucket: draw(st.sampled_from(["read", "write", "read-write"]))
+                for bucket in (draw(_some(tuple(stack["buckets"]), 2)) if stack.get("buckets") else ())
+            },
             "depends_on": draw(st.lists(st.sampled_from(list(made)), max_size=2, unique=True)) if made else [],
         }
         shape = draw(st.sampled_from(["web", "worker", "schedule", "singleton"]))

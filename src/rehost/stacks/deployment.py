@@ -36,9 +36,9 @@ from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.holding import holding
 from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lower import Lowering, lower
-from rehost.stacks.model import Stack, Target
+from rehost.stacks.model import ProviderKey, Stack, Target
 from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
-from rehost.stacks.ports import Adapter, Connection, Entered, Live
+from rehost.stacks.ports import Adapter, Connection, Entered, Keyed, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
 from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
 from rehost.stacks.secretkeys import draw as drawn
@@ -94,7 +94,9 @@ class Deployment:
     @cached_property
     def legal(self) -> Legal:
         """The stack as the target can take it."""
-        return legalize(self.stack, self.adapter.native, entered=isinstance(self.adapter, Entered))
+        keys = self.adapter.bucket_keys if isinstance(self.adapter, Keyed) else ()
+        entered = isinstance(self.adapter, Entered)
+        return legalize(self.stack, self.adapter.native, entered=entered, bucket_keys=keys)
 
     @property
     def _limit(self) -> int:
@@ -201,7 +203,8 @@ class Deployment:
                 session.append(
                     {"kind": "deployment", "id": preview.deployment, "endpoint": endpoint, "account": account}
                 )
-            fresh = {name: value for name, value in values.items() if state.secrets.get(name) != value}
+            known = {name: value for name, value in values.items() if not is_unknown(value)}
+            fresh = {name: value for name, value in known.items() if state.secrets.get(name) != value}
             if fresh:
                 session.append({"kind": "secrets", "secrets": fresh})
             self._record_facts(session, resolution)
@@ -453,6 +456,10 @@ class Deployment:
         values: dict[str, Value] = {}
         for name, secret in self.legal.stack.secrets.items():
             kept = state.secrets.get(name)
+            if isinstance(secret, ProviderKey):
+                own = secret.value(self.environment)
+                values[name] = Secret(own) if own is not None else (UNKNOWN if kept is None else kept)
+                continue
             given = self.environment.get(secret.from_env) if secret.from_env is not None else None
             if secret.from_env is not None and (draw or given is not None):
                 if given is None and kept is None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rehost.stacks import mail, substitutes, wayout
+from rehost.stacks import bucketuse, mail, substitutes, wayout
 from rehost.stacks.acme.lower import ACCOUNT_KEY, key_name
 from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.hosts import access
@@ -49,11 +49,18 @@ class Legal:
     guards: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
-def legalize(stack: Stack, native: frozenset[str], *, entered: bool = False) -> Legal:
+def legalize(
+    stack: Stack,
+    native: frozenset[str],
+    *,
+    entered: bool = False,
+    bucket_keys: tuple[tuple[str, str], ...] = (),
+) -> Legal:
     """Load balancers in front of services are put before their servers; passwords that nobody gave become secrets
     of the stack, which move with it unchanged; databases and caches that are not `native` become servers with
     units, as far as there is a substitute (others stay, and are refused); a gateway becomes a server that
-    forwards. Where rehost enters servers to run services on them, the keys for that are secrets of the stack too.
+    forwards. Where rehost enters servers to run services on them, the keys for that are secrets of the stack too;
+    so are `bucket_keys` (pairs of variables), where a target lets services into buckets by keys alone.
     """
     made = _Made(stack, native)
     made.databases()
@@ -61,9 +68,9 @@ def legalize(stack: Stack, native: frozenset[str], *, entered: bool = False) -> 
     made.certificates()
     made.way_out()
     legal = made.legal()
-    if not entered:
-        return legal
-    keys = {**legal.stack.secrets, **access.keys(legal.stack)}
+    keys = {**legal.stack.secrets, **bucketuse.keys(legal.stack, bucket_keys)}
+    if entered:
+        keys |= access.keys(legal.stack)
     return replace(legal, stack=legal.stack.model_copy(update={"secrets": keys}))
 
 

@@ -419,6 +419,14 @@ class Surveying(Protocol):
 
 
 @runtime_checkable
+class Keyed(Protocol):
+    """What an adapter offers whose buckets let in whoever has a pair of keys, which its owner makes by hand."""
+
+    bucket_keys: tuple[tuple[str, str], ...]
+    """Variables that may hold the pair for services, the best first."""
+
+
+@runtime_checkable
 class Entered(Protocol):
     """What an adapter offers whose servers rehost enters over SSH to run services on them."""
 

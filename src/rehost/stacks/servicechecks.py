@@ -22,6 +22,7 @@ def check_services(stack: Stack, loaded: Loaded) -> Iterator[Diagnostic]:
         yield from _needed(loaded, name, service)
         yield from _mounts(stack, service, path)
         yield from _schedule(service, path)
+        yield from _buckets(loaded, service, path)
         unread = list(_unread(service, path))
         yield from unread
         try:
@@ -85,6 +86,15 @@ def _mounts(stack: Stack, service: Service, path: PathKey) -> Iterator[Diagnosti
                 f"write the folder that {source} is mounted at, such as /mnt/{source}, or rename the folder",
                 (*path, "volumes", number),
             )
+
+
+def _buckets(loaded: Loaded, service: Service, path: PathKey) -> Iterator[Diagnostic]:
+    known = loaded.declared("buckets")
+    for name in service.buckets:
+        if name not in known:
+            why = f"the stack has {', '.join(known) or 'no buckets at all'}"
+            fix = did_you_mean(name, known) or "add it under `buckets:`, or take it out here"
+            yield Diagnostic("reference", f"there is no bucket {name!r}", why, fix, (*path, "buckets", name))
 
 
 def _unread(service: Service, path: PathKey) -> Iterator[Diagnostic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from rehost.stacks.bucketuse import Given, Giving, nothing
 from rehost.stacks.entry import Hosts, Where, text_of
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.hosts.resource import TOKEN, spec_of
@@ -16,8 +17,11 @@ from rehost.stacks.roles import roles_in
 from rehost.stacks.substitutes import group_for
 
 
-def units(lowering: Lowering, where: Where, export: Callable[[str], Value]) -> Iterator[Resource]:
-    """The hosts and units of all services. `export` answers what a reference stands for at the provider."""
+def units(
+    lowering: Lowering, where: Where, export: Callable[[str], Value], giving: Giving = nothing
+) -> Iterator[Resource]:
+    """The hosts and units of all services. `export` answers what a reference stands for at the provider, `giving`
+    what services that use buckets are given for it."""
     stack = lowering.stack
     hosts = Hosts(lowering, where, export)
     yield from hosts.all()
@@ -30,7 +34,10 @@ def units(lowering: Lowering, where: Where, export: Callable[[str], Value]) -> I
         used = (urn for text in service.environment.values() for urn in roles_in(lowering, text))
         after += dict.fromkeys(used)
         after += dict.fromkeys(_stores(lowering, service))
-        variables = {key: text_of(lowering.text(text, export)) for key, text in service.environment.items()}
+        given = giving(name) if service.buckets else Given()
+        after += given.after
+        variables = {key: text_of(value) for key, value in given.variables.items()}
+        variables |= {key: text_of(lowering.text(text, export)) for key, text in service.environment.items()}
         for position, member in enumerate(stack.runs_on(name), 1):
             full = _unit(name, member)
             inputs = {
@@ -96,6 +103,7 @@ def unit_inputs(name: str, service: Service, plain: Callable[[str], str] = str) 
         "volumes": [_volume(mount) for mount in service.volumes] or None,
         "health": health,
         "schedule": {"cron": service.schedule, "timezone": service.timezone} if service.schedule else None,
+        "buckets": dict(service.buckets) or None,
         "user": service.user or None,
         "restart": Restart.ALWAYS.value if asked == "unless-stopped" else asked,
         "limits": {key: value for key, value in limits.items() if value is not None} or None,

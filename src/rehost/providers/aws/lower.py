@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
-from rehost.providers.aws import edge, managed
+from rehost.providers.aws import edge, identity, managed
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.places import places
 from rehost.providers.aws.txt import unquoted
 from rehost.providers.s3names import cors_rule
+from rehost.stacks.bucketuse import Given, region, used_by
 from rehost.stacks.entry import Disk, Place
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.hosts.access import Access
@@ -50,6 +51,7 @@ class AwsLowering(Components):
             yield self.tagged(t.KEY, name, f"ssh_keys.{name}", inputs)
         for group, server in self._stack.servers.items():
             yield from self._group(group)
+            yield from identity.role(self, group)
             yield from self._servers(group, server)
         yield from self._volumes()
         for name, address in self._stack.static_addresses.items():
@@ -66,7 +68,7 @@ class AwsLowering(Components):
             yield from managed.cache(self, name, cache, inside)
         yield from self._buckets()
         yield from roles(self.lowering, self._host, self.export, self._holder)
-        yield from units(self.lowering, self._host, self.export)
+        yield from units(self.lowering, self._host, self.export, self._given)
         for zone in self._stack.dns:
             about: dict[str, Value] = {
                 "name": zone,
@@ -212,6 +214,7 @@ class AwsLowering(Components):
 
     def _servers(self, group: str, server: Server) -> Iterator[Resource]:
         groups = [f"servers-{group}", *(f"firewall-{name}" for name in server.firewalls)]
+        known, hops = bool(used_by(self._stack, group)), identity.hops(self._stack, group)
         if server.placement:
             spread = {"name": self.lowering.physical(group), "strategy": "spread"}
             yield self.tagged(t.PLACEMENT, group, f"servers.{group}", spread)
@@ -225,7 +228,8 @@ class AwsLowering(Components):
                 "vpcSecurityGroupIds": [self.ref(t.GROUP, name) for name in groups],
                 "associatePublicIpAddress": server.public,
                 "keyName": self.ref(t.KEY, server.ssh_keys[0], "keyName") if server.ssh_keys else None,
-                "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required"},
+                "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", **hops},
+                "iamInstanceProfile": self.ref(t.PROFILE, group, "name") if known else None,
                 "rootBlockDevice": {
                     "encrypted": True,
                     "volumeSize": -(-server.size.disk // _GIB),
@@ -282,15 +286,21 @@ class AwsLowering(Components):
                 }
                 yield self.lowering.resource(t.ATTACHMENT, full, join, component=component)
 
-    def _bucket_name(self, name: str, bucket: Bucket) -> Value:
-        """The real name, which its policy names too."""
+    def _given(self, service: str) -> Given:
+        """The region, and the rights of the servers that the service is on; keys are asked for from a server
+        itself."""
+        group = str(self._stack.group_of(service))
+        return Given(region(self.lowering.target.region), (self.lowering.urn(t.ROLE_POLICY, group),))
+
+    def bucket_name(self, name: str, bucket: Bucket) -> Value:
+        """The real name, which policies name too."""
         real = self.lowering.global_name(name, self.lowering.kept(t.BUCKET, name).get("bucket"))
         return overridden({"bucket": real}, bucket.override, self.lowering.target)["bucket"]
 
     def _buckets(self) -> Iterator[Resource]:
         for name, bucket in self._stack.buckets.items():
             component = f"buckets.{name}"
-            real = self._bucket_name(name, bucket)
+            real = self.bucket_name(name, bucket)
             inputs = {"bucket": real, "forceDestroy": False}
             yield self.tagged(t.BUCKET, name, component, inputs, override=bucket.override)
             of = {"bucket": self.ref(t.BUCKET, name)}

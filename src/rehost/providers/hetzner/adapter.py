@@ -96,6 +96,10 @@ class HetznerAdapter(BaseAdapter):
     name_servers: str = r"\.ns\.hetzner\.(com|de)$"
     options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
     overridable: Mapping[str, str] = field(default_factory=lambda: OVERRIDABLE)
+    bucket_keys: tuple[tuple[str, str], ...] = (
+        ("HETZNER_S3_APP_ACCESS_KEY", "HETZNER_S3_APP_SECRET_KEY"),
+        ("HETZNER_S3_ACCESS_KEY", "HETZNER_S3_SECRET_KEY"),
+    )
     fetched: Mapping[str, Sheet] = field(default_factory=dict)
     """What was last asked for, by location."""
 

@@ -40,6 +40,14 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
             yield Finding(
                 component, Fit.SUBSTITUTED, f"the bucket is in {storage}, the servers in {target.region}"
             )
+    for name, service in stack.services.items():
+        if service.buckets:
+            reason = (
+                f"a pair of the project's keys lets it into {', '.join(service.buckets)}: servers have no "
+                "identity, and a pair opens every bucket of its project, to read and to write"
+            )
+            step = "give services a pair of their own with HETZNER_S3_APP_ACCESS_KEY and HETZNER_S3_APP_SECRET_KEY"
+            yield Finding(f"services.{name}", Fit.SUBSTITUTED, reason, step)
     for name, certificate in stack.certificates.items():
         if certificate.issuer == "managed":
             reason = "certificates are issued once the zone is delegated to Hetzner"

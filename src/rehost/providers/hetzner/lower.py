@@ -9,11 +9,12 @@ from rehost.providers.hetzner import catalog, edge
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.places import location_of, locations
 from rehost.providers.s3names import cors_rule
+from rehost.stacks.bucketuse import Given, pair, region
 from rehost.stacks.entry import Disk, Place
 from rehost.stacks.graph import UNKNOWN, Join, Json, Ref, Resource, Value
 from rehost.stacks.hosts.access import Access
 from rehost.stacks.lower import Components, Lowering, overridden
-from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server
+from rehost.stacks.model import Bucket, Firewall, LifecycleRule, Network, Record, Rule, Server, Target
 from rehost.stacks.records import strings
 from rehost.stacks.roles import place, roles
 from rehost.stacks.services import units
@@ -65,7 +66,7 @@ class HetznerLowering(Components):
             yield from edge.load_balancer(self, name, balancer)
         yield from self._buckets()
         yield from roles(self.lowering, self._host, self.export, self._holder)
-        yield from units(self.lowering, self._host, self.export)
+        yield from units(self.lowering, self._host, self.export, self._given)
         for zone in stack.dns:
             yield self.labelled(t.ZONE, zone, f"dns.{zone}", {"name": zone, "mode": "primary"})
             for record_set in stack.record_sets(zone):
@@ -288,6 +289,23 @@ class HetznerLowering(Components):
                 join = {"volumeId": self.ref(t.VOLUME, full), "serverId": self.ref(t.SERVER, member)}
                 yield self.lowering.resource(t.ATTACHMENT, full, join, component=component)
 
+    def variables(self) -> dict[str, Value]:
+        """What services that use buckets are given: the project's keys, and where the storage is. Checksums that
+        it does not know are left out by the SDKs that would send them unasked."""
+        place = catalog.storage_location(self.lowering.target)
+        return {
+            **pair(self.lowering),
+            **region(place),
+            "AWS_ENDPOINT_URL_S3": _storage(self.lowering.target),
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        }
+
+    def _given(self, service: str) -> Given:
+        """The buckets have to be there: without the keys that make them, the service has none either."""
+        buckets = self._stack.services[service].buckets
+        return Given(self.variables(), tuple(self.lowering.urn(t.BUCKET, name) for name in buckets))
+
     def _bucket_name(self, name: str, bucket: Bucket) -> Value:
         """The real name, which its policy names too."""
         real = self.lowering.global_name(name, self.lowering.kept(t.BUCKET, name).get("bucket"))
@@ -366,11 +384,15 @@ class HetznerLowering(Components):
             if attribute == "name":
                 return self.ref(t.BUCKET, name, "bucket")
             if attribute == "endpoint":
-                return f"https://{catalog.storage_location(self.lowering.target)}.your-objectstorage.com"
+                return _storage(self.lowering.target)
             return Join(("https://", self.ref(t.BUCKET, name, "bucketDomainName")))
         if family == "dns":
             return self.ref(t.ZONE, name, "authoritativeNameservers")
         return self.ref(t.VOLUME, f"{name}-1", "linuxDevice")
+
+
+def _storage(target: Target) -> str:
+    return f"https://{catalog.storage_location(target)}.your-objectstorage.com"
 
 
 def _lifecycle(number: int, rule: LifecycleRule) -> dict[str, Value]:

@@ -4,6 +4,7 @@ Inputs: `serverId` and `connection` (where it runs, how to get there), `name`, `
 or `{"base64": ...}`, by path), `setup`, `environment`, `ports`, `volumes`, `health`, `schedule`, `user`,
 `restart`, `limits`, `singleton`, `order`, `stopGrace`, `drain`, `held` (left out: stays as it is) and `tags`; they
 mean what the fields of UnitSpec do.
+`buckets` says which ones the service uses; hosts know nothing of them.
 What was edited or stopped on the host shows as a `drift` that nobody asked for. Rules are in `data/kinds.json`.
 """
 

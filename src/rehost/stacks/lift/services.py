@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from rehost.stacks.graph import Join, Value
+from rehost.stacks.entry import text_of
+from rehost.stacks.graph import Join, Value, is_secret, is_unknown
 from rehost.stacks.hosts.resource import HOST, TOKEN
 from rehost.stacks.hosts.units import Limits
 from rehost.stacks.lift.draft import Draft, plain
@@ -17,9 +19,18 @@ from rehost.stacks.reading import read_by
 from rehost.stacks.services import unit_inputs
 from rehost.stacks.sql.role import TOKEN as ROLE
 
+NOTHING_GIVEN: Mapping[str, Value] = MappingProxyType({})
 
-def services(items: Items, draft: Draft, member: Callable[[Item], str | None], texts: Texts) -> None:
-    """The services of all units. `member` answers the logical name of the server that a unit is on."""
+
+def services(
+    items: Items,
+    draft: Draft,
+    member: Callable[[Item], str | None],
+    texts: Texts,
+    given: Mapping[str, Value] = NOTHING_GIVEN,
+) -> None:
+    """The services of all units. `member` answers the logical name of the server that a unit is on; `given` are
+    the variables that services with buckets have without saying so."""
     for item in items.of(HOST):
         server = member(item)
         if server is None:
@@ -44,7 +55,7 @@ def services(items: Items, draft: Draft, member: Callable[[Item], str | None], t
     by_key = {item.key: name for name, rows in made.items() for _, item in rows}
     for name, rows in made.items():
         server, item = rows[0]
-        data = _service(item.inputs, texts, name)
+        data = _service(item.inputs, texts, name, given)
         data["on"] = server.rpartition("-")[0]
         data["depends_on"] = list(dict.fromkeys(by_key[urn] for urn in item.after if urn in by_key))
         draft.family("services")[name] = plain(data)
@@ -79,21 +90,22 @@ def roles(items: Items, draft: Draft, database: Callable[[Item], str | None], te
         draft.claim(ROLE, f"{of}/{name}", item)
 
 
-def _service(inputs: Mapping[str, Value], texts: Texts, name: str) -> dict[str, Any]:
+def _service(inputs: Mapping[str, Value], texts: Texts, name: str, given: Mapping[str, Value]) -> dict[str, Any]:
     get = inputs.get
+    variables = dict(get("environment") or {})
+    if get("buckets"):
+        variables = {key: value for key, value in variables.items() if not _same(given.get(key), value)}
     limits = Limits(**(get("limits") or {}))
     data: dict[str, Any] = {
         "image": get("image"),
         "command": [escaped(word) for word in get("command") or []],
         "files": dict(get("files") or {}),
         "setup": _setup(get("setup"), get("files") or {}),
-        "environment": {
-            key: texts.text(_unwrapped(value), f"{name}-{key}")
-            for key, value in (get("environment") or {}).items()
-        },
+        "environment": {key: texts.text(_unwrapped(value), f"{name}-{key}") for key, value in variables.items()},
         "ports": [_port(row) for row in get("ports") or []],
         "volumes": [_mount(row) for row in get("volumes") or []],
         "healthcheck": _health(get("health")),
+        "buckets": dict(get("buckets") or {}),
         "user": get("user"),
         "mem_limit": show_size(limits.memory) if limits.memory else None,
         "cpus": limits.cpus,
@@ -120,6 +132,13 @@ def _setup(setup: Mapping[str, Any] | None, files: Mapping[str, Any]) -> dict[st
     reads = list(setup.get("reads") or ())
     follows = reads == read_by(setup["run"], files)
     return plain({**setup, "run": escaped(setup["run"]), "reads": [] if follows else reads})
+
+
+def _same(given: Value, value: Value) -> bool:
+    """Whether a variable is as it is given; a key whose value nobody knows here is."""
+    if given is None:
+        return False
+    return text_of(given) == value or is_secret(given) or is_unknown(given)
 
 
 def _unwrapped(value: Value) -> Value:

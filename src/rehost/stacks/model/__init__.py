@@ -15,7 +15,7 @@ from rehost.stacks.model.edge import (
 from rehost.stacks.model.mail import Dkim, Dmarc, Mail, MailDomain, Relay
 from rehost.stacks.model.network import Firewall, Network, Rule, Subnet
 from rehost.stacks.model.services import Deploy, Service, ServiceCheck, ServiceSetup, UpdateConfig
-from rehost.stacks.model.stack import Check, Secret, SshKey, Stack, Target
+from rehost.stacks.model.stack import Check, ProviderKey, Secret, SshKey, Stack, Target
 from rehost.stacks.model.storage import Bucket, CorsRule, LifecycleRule
 from rehost.stacks.model.zones import Record
 
@@ -43,6 +43,7 @@ __all__ = [
     "MailDomain",
     "Network",
     "Override",
+    "ProviderKey",
     "Record",
     "Relay",
     "Role",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from rehost.stacks.model.base import Bytes, Component, as_list, complaint
+from rehost.stacks.model.base import Bytes, Component, Name, as_list, complaint
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,6})?)s)?(?:(\d{1,6})ms)?", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -220,8 +220,8 @@ Environment = Annotated[
 class Service(Component):
     """Something that runs on the servers of a group: an image, or a command with its source.
 
-    Keys are those of the Compose Specification; `on`, `schedule`, `timezone`, `singleton`, `source`, `setup`, and
-    `path` of a health check are rehost's own.
+    Keys are those of the Compose Specification; `on`, `schedule`, `timezone`, `singleton`, `source`, `setup`,
+    `buckets`, and `path` of a health check are rehost's own.
     """
 
     image: str | None = Field(None, min_length=1, max_length=512, examples=["registry.example/plaza:1.4"])
@@ -262,6 +262,10 @@ class Service(Component):
     """When it runs, as five fields of cron: it then runs to its end, on the first server of the group."""
     timezone: str = Field("UTC", examples=["Europe/Berlin"])
     """The time zone of `schedule`."""
+    buckets: dict[Name, Literal["read", "write", "read-write"]] = Field(
+        default_factory=dict, examples=["{media: read-write}"]
+    )
+    """The buckets that it uses, each with `read`, `write` or `read-write`: it is let in by itself."""
     files: dict[str, str | dict[str, str]] = Field(default_factory=dict)
     """The content of `source` by path, filled in by the loader: text, or `{"base64": ...}`."""
     singleton: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -62,6 +63,23 @@ class SshKey(Secret):
     """A key for SSH that rehost makes for itself: Ed25519, the private half in OpenSSH's format."""
 
     generate: int | None = 32
+
+
+class ProviderKey(Secret):
+    """Half of a pair of keys that a target's owner made at the provider. It belongs to the target, not to the
+    stack: it is read from the environment whenever that has it, and nobody draws one."""
+
+    generate: int | None = 32
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Variables that may hold a pair, the best first."""
+    half: int = 0
+    """Which of both it is."""
+
+    def value(self, environment: Mapping[str, str]) -> str | None:
+        """The half of the first pair that is there as a whole."""
+        there = (pair for pair in self.pairs if all(environment.get(name) for name in pair))
+        found = next(there, None)
+        return environment[found[self.half]] if found else None
 
 
 Answer = bool | int | float | str

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.lift import edge, managed, network, rules, servers, storage
 from rehost.providers.aws.lift.job import AwsJob
+from rehost.stacks.bucketuse import region
 from rehost.stacks.lift.draft import Draft, LiftJob
 from rehost.stacks.lift.services import roles, services
 
@@ -60,7 +61,8 @@ def lift(job: LiftJob) -> Draft:
     # Texts refer to all that was lifted so far: only now is it known what they stand for.
     texts = made.texts()
     roles(made.items, made.draft, lambda item: made.name_of(item.inputs.get("databaseId"), t.DATABASE), texts)
-    services(made.items, made.draft, made.member, texts)
+    services(made.items, made.draft, made.member, texts, region(job.target.region))
+    servers.roles(made)
     for later in made.later:
         later(texts)
     for item in made.items.of(*_NO_FORM):

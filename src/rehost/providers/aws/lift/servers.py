@@ -166,6 +166,16 @@ def _places(made: AwsJob, data: dict[str, Any], members: list[Member]) -> None:
         made.draft.fact(f"servers.{member}.subnet", subnet, "where the server is")
 
 
+def roles(made: AwsJob) -> None:
+    """What lets services of a group into buckets, where the stack has such services."""
+    services = made.draft.family("services").values()
+    groups = {service["on"] for service in services if service.get("buckets")}
+    for token in (t.ROLE, t.ROLE_POLICY, t.PROFILE):
+        for item in made.items.of(token):
+            if item.name in groups:
+                made.draft.claim(token, item.name, item)
+
+
 def volumes(made: AwsJob) -> None:
     """Volumes that are on servers. A numbered set on all of a group is one volume of that."""
     attached: dict[str, tuple[str, Item]] = {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rehost.providers.hetzner import tokens as t
 from rehost.providers.hetzner.lift import edge, firewalls, servers, storage
 from rehost.providers.hetzner.lift.job import HetznerJob
+from rehost.providers.hetzner.lower import HetznerLowering
 from rehost.stacks.lift.draft import Draft, LiftJob
 from rehost.stacks.lift.services import roles, services
 
@@ -48,7 +49,7 @@ def lift(job: LiftJob) -> Draft:
     # Texts refer to all that was lifted so far: only now is it known what they stand for.
     texts = made.texts()
     roles(made.items, made.draft, lambda item: None, texts)
-    services(made.items, made.draft, made.member, texts)
+    services(made.items, made.draft, made.member, texts, HetznerLowering(made.lowering()).variables())
     for later in made.later:
         later(texts)
     for item in made.items.of(*_NO_FORM):

@@ -6,6 +6,7 @@ from rehost.stacks.graph import is_unknown, reveal
 from rehost.stacks.migrate.addresses import changes
 from rehost.stacks.migrate.move import RELEASED, Facts, Move
 from rehost.stacks.migrate.units import raise_for
+from rehost.stacks.model import ProviderKey
 from rehost.stacks.state.crypt import no_passphrase
 
 
@@ -33,10 +34,12 @@ class Provision:
         old, new = (
             side.store.read(side.stack.stack, side.target.name).secrets for side in (move.source, move.target)
         )
-        taken = {name: old[name] for name in move.target.legal.stack.secrets if name in old and name not in new}
+        wanted = move.target.legal.stack.secrets.items()
+        ours = {name for name, secret in wanted if not isinstance(secret, ProviderKey)}
+        taken = {name: old[name] for name in sorted(ours & old.keys() - new.keys())}
         if any(is_unknown(value) for value in (*taken.values(), *new.values())):
             raise no_passphrase()
-        for name in sorted(old.keys() & new.keys() & move.target.legal.stack.secrets.keys()):
+        for name in sorted(old.keys() & new.keys() & ours):
             if reveal(old[name]) != reveal(new[name]):
                 move.note(f"the secret {name} has another value at {move.target.target.name}, and keeps it")
         if taken:
