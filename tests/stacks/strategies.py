@@ -313,6 +313,7 @@ def full_stacks(draw: st.DrawFn, provider: str) -> dict[str, Any]:
             "certificate": "${secrets.chain}",
             "private_key": "${secrets.key}",
         }
+    _public_name(draw, stack)
     if groups:
         stack["services"] = draw(_services(stack, groups))
     for family, choices in NATIVE[provider].items():
@@ -321,6 +322,26 @@ def full_stacks(draw: st.DrawFn, provider: str) -> dict[str, Any]:
             if draw(st.integers(0, 3)) == 0 and not _named_twice(family, component):
                 component["override"] = {draw(st.sampled_from([provider, "here"])): draw(st.sampled_from(choices))}
     return {key: value for key, value in stack.items() if value}
+
+
+def _public_name(draw: st.DrawFn, stack: dict[str, Any]) -> None:
+    """A name of the stack's own in front of a bucket, and whose certificate it has."""
+    site = stack.get("certificates", {}).get("site")
+    if site is not None and site.get("issuer") is None and draw(st.booleans()):
+        site["issuer"] = "acme"
+    buckets = [name for name in stack.get("buckets", {}) if len(name) < 25 and name != "app-1"]
+    zones = list(stack.get("dns", {}))
+    if buckets and zones and draw(st.booleans()):
+        name = draw(st.sampled_from(buckets))
+        stack["buckets"][name] |= {"public_read": True, "public_name": f"media.{draw(st.sampled_from(zones))}"}
+    if "public_name" in str(stack.get("buckets")) or (site or {}).get("issuer") == "acme":
+        key = {"key_id": "kid-1", "hmac_key": "${secrets.eab}"}
+        stack["acme"] = {
+            "terms_agreed": True,
+            **draw(st.sampled_from([{}, {"email": "ops@plaza.example"}, {"external_account": key}])),
+        }
+        if "external_account" in stack["acme"]:
+            stack.setdefault("secrets", {})["eab"] = {"from_env": "EAB"}
 
 
 def _ways_out(stack: dict[str, Any]) -> list[str]:
@@ -387,7 +408,14 @@ def _services(draw: st.DrawFn, stack: dict[str, Any], groups: dict[str, Any]) ->
     made: dict[str, Any] = {}
     texts = ["plain", "a$$b $$$${c}", ""]
     texts += [f"${{secrets.{name}}}" for name in stack.get("secrets", {})]
-    texts += [f"${{buckets.{name}.{what}}}" for name in stack.get("buckets", {}) for what in ("name", "url")]
+    asked = ("name", "url", "direct_url")
+    texts += [f"${{buckets.{name}.{what}}}" for name in stack.get("buckets", {}) for what in asked]
+    texts += [
+        f"${{certificates.{name}.{what}}}"
+        for name, about in stack.get("certificates", {}).items()
+        for what in ("chain", "key")
+        if about.get("issuer")
+    ]
     texts += [f"x=${{servers.{name}.private_ips}}" for name in groups]
     texts += [f"${{databases.{n}.{w}}}" for n in stack.get("databases", {}) for w in ("url", "host", "user")]
     texts += [f"at ${{caches.{name}.url}} and ${{stack}}" for name in stack.get("caches", {})]

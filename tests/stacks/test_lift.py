@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from strategies import full_stacks
 
 from rehost.providers.registry import adapter
+from rehost.providers.sandbox.machines.authority import Authority
 from rehost.stacks.graph import Graph, Secret, Value
 from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lift import Items, Lifted, LiftJob, graph_items, lift
@@ -22,6 +24,7 @@ from rehost.stacks.load import load
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.ports import Candidate, Need
+from rehost.stacks.publicnames import named
 from rehost.stacks.resolve import resolve_facts
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/stack.yaml"))
@@ -38,9 +41,27 @@ def asked(target: Target, need: Need) -> list[Candidate] | None:
     return [Candidate(f"ami-{about['image']}-{about['architecture']}", "")]
 
 
+def values(stack: Stack) -> dict[str, Secret]:
+    """A value for every secret that a stack has or draws; the chain of an uploaded certificate can be read."""
+    site = stack.certificates.get("site")
+    made = {name: Secret(f"value of {name}") for name in stack.secrets}
+    if site is not None and site.certificate == "${secrets.chain}":
+        made["chain"] = Secret(chain(site.domains))
+    return made
+
+
+@functools.cache
+def chain(domains: tuple[str, ...]) -> str:
+    """A certificate for some names, as PEM."""
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(Path(folder))
+        authority.make()
+        return authority.issue(domains)[0]
+
+
 def lowered(legal: Legal, target: Target, facts: Mapping[str, Value]) -> Graph:
-    """The resources of a stack, with a value for every secret that it has or draws."""
-    secrets = {name: Secret(f"value of {name}") for name in legal.stack.secrets}
+    """The resources of a stack."""
+    secrets = values(legal.stack)
     lowering = Lowering(
         legal.stack, target, facts, DEPLOYMENT, secrets=secrets, texts=legal.texts, roles=legal.roles
     )
@@ -63,7 +84,7 @@ def there_and_back(stack: Stack, target: Target) -> tuple[Graph, Graph, Lifted]:
     legal = legalize(stack, provider.native)
     facts = resolve_facts(provider, legal.stack, target, {}, ask=partial(asked, target)).values()
     first = lowered(legal, target, facts)
-    secrets = {name: Secret(f"value of {name}") for name in legal.stack.secrets}
+    secrets = values(legal.stack)
     about = {"images": images(facts)}
     job = LiftJob(Items(graph_items(first)), stack.stack, target, DEPLOYMENT, secrets, about)
     lifted = lift(provider, job)
@@ -86,6 +107,7 @@ def same(stack: Stack, target: Target) -> None:
     first, second, lifted = there_and_back(stack, target)
     assert not differences(first, second), differences(first, second)[:2]
     assert not lifted.left
+    assert named(lifted.stack) == named(stack)
     assert not [key for key in lifted.facts if key.startswith("found.")]
 
 

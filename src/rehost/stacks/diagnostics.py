@@ -100,6 +100,7 @@ TITLES = {
     "private-traffic": "A target's firewall does not filter private traffic",
     "provider": "There is no such provider",
     "public-cidr": "A network is not in a private range",
+    "public-name": "A bucket can't have this public name",
     "python": "The stack program fails",
     "record-name": "A record's name is not valid",
     "record-type": "A target does not take this record",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rehost.stacks import bucketuse, mail, substitutes, wayout
+from rehost.stacks import bucketuse, mail, publicnames, substitutes, wayout
 from rehost.stacks.acme.lower import ACCOUNT_KEY, key_name
 from rehost.stacks.diagnostics import PathKey
 from rehost.stacks.hosts import access
@@ -59,12 +59,14 @@ def legalize(
     """Load balancers in front of services are put before their servers; passwords that nobody gave become secrets
     of the stack, which move with it unchanged; databases and caches that are not `native` become servers with
     units, as far as there is a substitute (others stay, and are refused); a gateway becomes a server that
-    forwards. Where rehost enters servers to run services on them, the keys for that are secrets of the stack too;
-    so are `bucket_keys` (pairs of variables), where a target lets services into buckets by keys alone.
+    forwards, and a bucket's public name a server in front of it. Where rehost enters servers to run services on
+    them, the keys for that are secrets of the stack too; so are `bucket_keys` (pairs of variables), where a target
+    lets services into buckets by keys alone.
     """
     made = _Made(stack, native)
     made.databases()
     made.caches()
+    made.public_names()
     made.certificates()
     made.way_out()
     legal = made.legal()
@@ -86,7 +88,7 @@ class _Made:
         self._guards: dict[str, Mapping[int, str]] = {}
         self._new: dict[str, Any] = {
             family: dict(getattr(stack, family))
-            for family in ("secrets", "servers", "firewalls", "volumes", "databases", "caches")
+            for family in ("secrets", "servers", "firewalls", "volumes", "certificates", "databases", "caches")
         }
         # Which servers a service is on without saying so may be told before others are added.
         self._new["services"] = {
@@ -159,13 +161,40 @@ class _Made:
         through = f"servers.{wayout.GROUP}"
         self._new["network"] = self._stack.network.model_copy(update={"way_out": through})
 
+    def public_names(self) -> None:
+        """Proxies in front of buckets, with what they need to be reached under the public names."""
+        for name, public in publicnames.named(self._stack).items():
+            made = publicnames.proxy(self._stack, name, public)
+            own = ("buckets", name)
+            parts: dict[str, Any] = {
+                "servers": made.server,
+                "firewalls": made.firewall,
+                "services": made.service,
+                "certificates": made.certificate,
+            }
+            for kind, item in parts.items():
+                if item is not None:
+                    self._new[kind][made.group] = item
+                    self._origins[(kind, made.group)] = own
+            if made.zone is not None:
+                there = self._new["dns"][made.zone]
+                # While a platform moves, its source says where the other side is.
+                if not any((r.name, r.type) == (made.record.name, "A") for r in there):
+                    self._new["dns"][made.zone] = (*there, made.record)
+            self._texts[f"buckets.{name}.url"] = f"https://{public}"
+
     def certificates(self) -> None:
-        """Keys of certificates that rehost has issued, and of the account that it has them from."""
-        issued = {name: item for name, item in self._stack.certificates.items() if item.issuer == "acme"}
-        for name, wanted in issued.items():
-            self._new["secrets"][key_name(name)] = Secret(key=wanted.key)
-        if issued:
-            self._new["secrets"][ACCOUNT_KEY] = Secret(key="p256")
+        """Keys of certificates that rehost has issued, and of the account that it has them from; what services are
+        given of them."""
+        for name, wanted in self._new["certificates"].items():
+            address = f"certificates.{name}"
+            if wanted.issuer == "acme":
+                self._new["secrets"][key_name(name)] = Secret(key=wanted.key)
+                self._new["secrets"][ACCOUNT_KEY] = Secret(key="p256")
+                self._texts[f"{address}.key"] = f"${{secrets.{key_name(name)}}}"
+            elif wanted.issuer == "upload":
+                self._texts[f"{address}.key"] = wanted.private_key or ""
+                self._texts[f"{address}.chain"] = wanted.certificate or ""
 
     def _put(self, address: str, made: substitutes.Substitute) -> None:
         family, _, name = address.partition(".")

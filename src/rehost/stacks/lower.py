@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from rehost.stacks.acme.resource import CERTIFICATE
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.graph import UNKNOWN, Graph, Join, Ref, Resource, Secret, Value, make_urn, reveal
 from rehost.stacks.model import Network, Record, Stack, Target
@@ -150,6 +151,8 @@ class Lowering:
             if value is not UNKNOWN and part == "quoted":
                 return Secret(quote(str(reveal(value)), safe=""))
             return value if value is UNKNOWN or isinstance(value, Secret) else Secret(value)
+        if head == "certificates" and rest.endswith(".chain"):
+            return Ref(self.urn(CERTIFICATE, rest.removesuffix(".chain")), "chainPem")
         if address == "stack":
             return self.stack.stack
         if address == "network.cidr" and self.stack.network is not None:

@@ -16,6 +16,7 @@ from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import Stack, Target
 from rehost.stacks.model.base import Component
 from rehost.stacks.ports import Adapter
+from rehost.stacks.publicnames import findings as of_public_names
 from rehost.stacks.resolve import resolve_facts
 from rehost.stacks.substitutes import findings as of_substitutes
 from rehost.stacks.wayout import findings as of_ways_out
@@ -59,6 +60,13 @@ class Cost:
     def unknown(self) -> tuple[str, ...]:
         """What is not in the sum: `servers.app-1: root disk`."""
         return tuple(f"{line.component}: {what}" for line in self.lines for what in line.unknown)
+
+    def told(self, component: str) -> str:
+        """The price of a component, in a few words."""
+        line = next((line for line in self.lines if line.component == component), None)
+        if line is None or (line.unknown and not line.monthly):
+            return "its price is not known"
+        return f"{'at least ' if line.unknown else ''}{line.monthly:.2f} {self.currency} a month"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +122,11 @@ def components(stack: Stack) -> Iterator[tuple[str, object]]:
                 yield f"{family}.{name}", item
 
 
-def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Target]) -> tuple[Row, ...]:
-    before = _by_component(_fits(stack, *here))
-    after = _by_component(_fits(stack, *there))
+def _rows(
+    stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Target], costs: tuple[Cost, Cost]
+) -> tuple[Row, ...]:
+    before = _by_component(_fits(stack, *here, costs[0]))
+    after = _by_component(_fits(stack, *there, costs[1]))
     rows = []
     for address, _ in components(stack):
         old, new = before.get(address, []), after.get(address, [])
@@ -126,10 +136,11 @@ def _rows(stack: Stack, here: tuple[Adapter, Target], there: tuple[Adapter, Targ
     return tuple(rows)
 
 
-def _fits(stack: Stack, adapter: Adapter, target: Target) -> Iterator[Finding]:
+def _fits(stack: Stack, adapter: Adapter, target: Target, bill: Cost) -> Iterator[Finding]:
     yield from adapter.fits(stack, target)
     yield from of_substitutes(stack, adapter.native)
     yield from of_ways_out(stack, adapter.native)
+    yield from of_public_names(stack, target.name, bill.told)
     for name in () if TOKEN in adapter.kinds() else stack.services:
         reason = "this version makes the servers and does not start services on them"
         yield Finding(f"services.{name}", Fit.OPERATOR, reason, "start it on the servers yourself")
@@ -215,13 +226,13 @@ def compare(
             seconds=data.total / bandwidth if bandwidth else None,
             egress=here[0].egress(here[1], data.total),
         )
+    costs = cost(stack, *here, sizes), cost(stack, *there, sizes)
     return Portability(
         stack.stack,
         here[1].name,
         there[1].name,
-        _rows(stack, here, there),
+        _rows(stack, here, there, costs),
         lock_in(stack, here[1], there[1]),
-        cost(stack, *here, sizes),
-        cost(stack, *there, sizes),
+        *costs,
         data,
     )

@@ -18,7 +18,8 @@ ATTRIBUTES = {
     "servers": ("private_ip", "public_ip", "private_ips", "public_ips"),
     "load_balancers": ("host",),
     "static_addresses": ("ip",),
-    "buckets": ("name", "url", "endpoint"),
+    "buckets": ("name", "url", "endpoint", "direct_url"),
+    "certificates": ("chain", "key"),
     "databases": ("url", "host", "port", "name", "user", "password"),
     "caches": ("url", "host", "port", "password"),
     "volumes": ("device",),
@@ -158,6 +159,8 @@ def _nothing_there(
     stack: Stack, loaded: Loaded, family: str, name: str, attribute: str, path: PathKey
 ) -> Iterator[Diagnostic]:
     """Findings about what exists but has no such value: groups without servers, servers without addresses."""
+    if family == "certificates":
+        yield from _kept_away(stack, name, path)
     on = name
     if family == "volumes":
         on = stack.volumes[name].on if name in stack.volumes else ""
@@ -176,6 +179,15 @@ def _nothing_there(
     ):
         why, fix = f"servers.{group} has no public addresses", f"set public: true in servers.{group}"
         yield Diagnostic("private", f"{whole} is nothing", why, fix, path)
+
+
+def _kept_away(stack: Stack, name: str, path: PathKey) -> Iterator[Diagnostic]:
+    """Findings about certificates whose key only their target has."""
+    certificate = stack.certificates.get(name)
+    if certificate is not None and certificate.issuer == "managed":
+        why = "the target has it issued, and gives its key to nobody"
+        fix = f"write issuer: acme, or upload, in certificates.{name}"
+        yield Diagnostic("reference", f"{name} is a managed certificate", why, fix, path)
 
 
 _MADE_FIRST = "user_data is used when a server is made, so what it refers to is made first"

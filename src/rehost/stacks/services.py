@@ -58,12 +58,10 @@ def _stores(lowering: Lowering, service: Service) -> Iterator[str]:
         for match in REFERENCE.finditer(text):
             family, _, rest = (match[1] or "").strip().partition(".")
             name = rest.partition(".")[0]
+            if family not in ("databases", "caches") or name in getattr(stack, family):
+                continue
             group = group_for(f"{family}.{name}")
-            if (
-                family in ("databases", "caches")
-                and name not in getattr(stack, family)
-                and group in stack.services
-            ):
+            if group in stack.services:
                 yield from (lowering.urn(TOKEN, _unit(group, member)) for member in stack.runs_on(group))
 
 

@@ -15,6 +15,7 @@ CACHE_SHARE = 0.75
 _SYSTEM_DISK = 20 * 1024**3
 SUBSTITUTED = frozenset({"databases.postgres", "caches.valkey", "caches.redis"})
 """What this version has a substitute for."""
+_GROUPS = {"databases": "db", "caches": "cache", "buckets": "bucket"}
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Substitute:
 
 
 def group_for(address: str) -> str:
-    """The name of the servers in place of a component: `db-main`, `cache-hot`."""
+    """The name of the servers in place of a component, or before it: `db-main`, `cache-hot`, `bucket-media`."""
     family, _, name = address.partition(".")
-    return f"{'db' if family == 'databases' else 'cache'}-{name}"
+    return f"{_GROUPS[family]}-{name}"
 
 
 def database(stack: Stack, name: str, wanted: Database, password: str) -> Substitute:

@@ -18,6 +18,7 @@ from rehost.stacks.load import Loaded
 from rehost.stacks.mailchecks import check_mail
 from rehost.stacks.model import Rule, Stack, Target
 from rehost.stacks.ports import Adapter
+from rehost.stacks.publicnames import check_public_names
 from rehost.stacks.references import check_cycles, check_texts
 from rehost.stacks.servicechecks import check_hosts, check_services
 from rehost.stacks.sshkeys import check_key
@@ -119,6 +120,7 @@ class _Checks:
         yield from check_edge(self._stack, self._loaded)
         yield from check_services(self._stack, self._loaded)
         yield from check_data(self._stack, self._loaded)
+        yield from check_public_names(self._stack, self._loaded)
         yield from check_mail(self._stack, self._loaded)
 
     def _known(self, family: str) -> list[str]:

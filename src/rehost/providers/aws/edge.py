@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rehost.providers.aws import tokens as t
 from rehost.providers.pem import leaf_and_issuers
-from rehost.stacks.acme.lower import issued
+from rehost.stacks.acme.lower import issued, on_servers_only
 from rehost.stacks.graph import Resource, Value
 from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, StaticAddress
 
@@ -180,6 +180,8 @@ def certificate(make: AwsLowering, name: str, wanted: Certificate) -> Iterator[R
         after = [make.lowering.urn(t.ZONE, zone) for zone in sorted(zone for zone in zones if zone)]
         made = issued(make.lowering, name, wanted, after)
         yield from made.resources
+        if on_servers_only(make.lowering.stack, name):
+            return
         # A newer one is imported under the same ARN: listeners change over by themselves.
         inputs = {
             "certificateBody": made.leaf,

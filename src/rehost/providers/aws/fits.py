@@ -29,6 +29,10 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
             reason = "a reverse name is taken once the name resolves to the address"
             step = f"let {address.reverse} resolve to it (the zone has to be delegated), and deploy again"
             yield Finding(f"static_addresses.{name}", Fit.OPERATOR, reason, step)
+    for name, bucket in stack.buckets.items():
+        if bucket.public_name:
+            reason = f"CloudFront does not answer for {bucket.public_name}: a proxy does, as anywhere else"
+            yield Finding(f"buckets.{name}", Fit.SUBSTITUTED, reason)
     relay = stack.mail.relay if stack.mail else None
     if relay is not None and relay.port == 25:
         reason = "the relay is asked at port 25, which is closed to instances until Amazon opens it"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rehost.providers.hetzner import tokens as t
-from rehost.stacks.acme.lower import issued
+from rehost.stacks.acme.lower import issued, on_servers_only
 from rehost.stacks.graph import UNKNOWN, Join, Resource, Value, is_unknown, reveal
 from rehost.stacks.model import Certificate, HealthCheck, Listener, LoadBalancer, Server, StaticAddress
 
@@ -104,6 +104,8 @@ def certificate(make: HetznerLowering, name: str, wanted: Certificate) -> Iterat
     if wanted.issuer == "acme":
         made = issued(make.lowering, name, wanted, after)
         yield from made.resources
+        if on_servers_only(make.lowering.stack, name):
+            return
         uploaded = {
             "name": Join((make.lowering.physical(name), "-", made.suffix)),
             "certificate": made.chain,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rehost.stacks.acme.resource import CERTIFICATE, ORDER
 from rehost.stacks.graph import Ref, Resource, Value
-from rehost.stacks.lower import Lowering
-from rehost.stacks.model import Acme, Certificate
+from rehost.stacks.lower import REFERENCE, Lowering
+from rehost.stacks.model import Acme, Certificate, Stack
 
 ACCOUNT_KEY = "acme_account_key"
 
@@ -16,6 +16,15 @@ ACCOUNT_KEY = "acme_account_key"
 def key_name(certificate: str) -> str:
     """The secret that holds a certificate's key."""
     return f"certificates_{certificate}_key"
+
+
+def on_servers_only(stack: Stack, certificate: str) -> bool:
+    """Whether services are given a certificate and no load balancer has it: then the provider needs none of it."""
+    listeners = (listener for balancer in stack.load_balancers.values() for listener in balancer.listen)
+    asked = f"certificates.{certificate}.chain"
+    texts = [text for service in stack.services.values() for text in service.environment.values()]
+    given = any((m[1] or "").strip() == asked for text in texts for m in REFERENCE.finditer(text))
+    return given and all(listener.certificate != certificate for listener in listeners)
 
 
 @dataclass(frozen=True)

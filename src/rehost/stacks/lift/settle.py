@@ -19,6 +19,7 @@ from rehost.stacks.graph import resolve as resolve_value
 from rehost.stacks.legalize import legalize
 from rehost.stacks.lift.draft import Draft, Left, LiftJob, Note
 from rehost.stacks.lift.items import Item
+from rehost.stacks.lift.publicnames import folded, with_proxy
 from rehost.stacks.lower import Lowering, kept_key, lower, merged
 from rehost.stacks.model import Stack
 from rehost.stacks.ports import Adapter, Lifting
@@ -64,6 +65,11 @@ def settle(adapter: Adapter, job: LiftJob, draft: Draft, given: Stack | None = N
     assert isinstance(adapter, Lifting)
     bench = _Bench(adapter, job, draft, given)
     stack, graph = bench.lowered()
+    for name, public in with_proxy(draft).items() if given is None else ():
+        shorter = _Bench(adapter, job, folded(draft, name, public), given)
+        told, same = shorter.lowered()
+        if same.resources == graph.resources:
+            bench, draft, stack, graph = shorter, shorter.draft, told, same
     kept: dict[str, dict[str, Any]] = {}
     overrides: dict[tuple[str, str], list[dict[str, Any]]] = {}
     users: dict[tuple[str, str], list[Resource]] = {}
@@ -71,7 +77,7 @@ def settle(adapter: Adapter, job: LiftJob, draft: Draft, given: Stack | None = N
         differing = bench.differing(resource, item, graph)
         rules = adapter.rules(resource.type)
         numbers = {path.split(".")[0] for path in rules.integers}
-        place = _place(adapter.overridable, resource)
+        place = bench.place(resource)
         # What we made and is called otherwise was called so by an override.
         names = frozenset() if item.marked and place else _NAMES
         named = {
@@ -124,6 +130,13 @@ class _Bench:
     def __init__(self, adapter: Adapter, job: LiftJob, draft: Draft, given: Stack | None) -> None:
         self.adapter, self.job, self.draft, self.given = adapter, job, draft, given
         self._ids = {item.id for item in job.items.all if item.id}
+
+    def place(self, resource: Resource) -> tuple[str, str] | None:
+        """The component, as family and name, whose override is laid over a resource."""
+        assert isinstance(self.adapter, Lifting)
+        found = _place(self.adapter.overridable, resource)
+        # A server in front of a bucket is no component of its own.
+        return found if found is None or not found[1] or found[1] in self.draft.family(found[0]) else None
 
     def data(self) -> dict[str, Any]:
         """The stack as data, without targets."""

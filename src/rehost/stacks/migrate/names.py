@@ -8,10 +8,12 @@ from typing import Any
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.migrate.addresses import addresses_of
 from rehost.stacks.model import Record, Stack
+from rehost.stacks.publicnames import TTL, named, relative
 
 
 def pointed(stack: Stack, target: Deployment) -> Stack:
-    """The stack with every record that points to a component of its own pointing to what `target` has for it."""
+    """The stack with every record that points to a component of its own, and every public name of a bucket,
+    pointing to what `target` has for it."""
     found = addresses_of(target)
     zones: dict[str, tuple[Record, ...]] = {}
     for zone, records in stack.dns.items():
@@ -23,6 +25,11 @@ def pointed(stack: Stack, target: Deployment) -> Stack:
                 if address is not None and _turns(record):
                     fields[key] = address.values[0] if key == "cname" else address.values
             made.append(record.model_copy(update={"to": None, **fields}) if fields else record)
+        made += [
+            Record(name=relative(public, zone), a=found[public, "A"].values, ttl=TTL)
+            for public in named(stack).values()
+            if stack.zone_of(public) == zone and (public, "A") in found
+        ]
         zones[zone] = tuple(made)
     return stack.model_copy(update={"dns": zones})
 

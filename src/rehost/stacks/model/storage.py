@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from rehost.stacks.model.base import Component, Override, complaint
+from rehost.stacks.model.edge import Host
 
 Origin = Annotated[
     str, StringConstraints(pattern=r"^(\*|https?://[a-z0-9*][a-z0-9.*-]*(:\d{1,5})?)$", max_length=255)
@@ -57,6 +58,8 @@ class Bucket(Component):
     """Whether former versions of objects are kept."""
     public_read: bool = False
     """Whether everybody may read its objects."""
+    public_name: Host | None = Field(None, examples=["media.plaza.example"])
+    """A name of the stack's own zones that its objects are read under: `https://media.plaza.example/<key>`."""
     encrypted: bool = False
     """Whether the target encrypts its objects where they lie, with keys of its own."""
     owner_enforced: bool = False

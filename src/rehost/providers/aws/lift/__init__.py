@@ -9,6 +9,7 @@ from rehost.providers.aws.lift import edge, managed, network, rules, servers, st
 from rehost.providers.aws.lift.job import AwsJob
 from rehost.stacks.bucketuse import region
 from rehost.stacks.lift.draft import Draft, LiftJob
+from rehost.stacks.lift.issued import issued
 from rehost.stacks.lift.services import roles, services
 
 OVERRIDABLE: Mapping[str, str] = {
@@ -53,6 +54,7 @@ def lift(job: LiftJob) -> Draft:
     servers.lift(made)
     servers.volumes(made)
     servers.addresses(made)
+    issued(made)
     edge.certificates(made)
     edge.load_balancers(made)
     managed.lift(made)

@@ -12,6 +12,7 @@ from rehost.providers.aws.lift.rules import rules_of
 from rehost.providers.pem import chain_of, names_in
 from rehost.stacks.graph import Ref, Value, reveal
 from rehost.stacks.lift.draft import plain
+from rehost.stacks.lift.issued import holder
 from rehost.stacks.lift.items import Item
 from rehost.stacks.lift.texts import Texts
 
@@ -22,6 +23,10 @@ _ANYTHING = "200-499"
 def certificates(made: AwsJob) -> None:
     """Certificates, with the records that prove them and the wait for them."""
     for item in made.items.of(t.CERTIFICATE):
+        ours = holder(made, item.inputs.get("certificateBody"))
+        if ours is not None:
+            made.draft.claim(t.CERTIFICATE, ours, item)
+            continue
         uploaded = "certificateBody" in item.inputs or item.outputs.get("type") == "IMPORTED"
         first = item.inputs.get("domainName") or item.outputs.get("domainName")
         name = made.draft.name("certificates", item.name or str(first), exact=item.marked)

@@ -9,6 +9,7 @@ from rehost.providers.hetzner.lift import edge, firewalls, servers, storage
 from rehost.providers.hetzner.lift.job import HetznerJob
 from rehost.providers.hetzner.lower import HetznerLowering
 from rehost.stacks.lift.draft import Draft, LiftJob
+from rehost.stacks.lift.issued import issued
 from rehost.stacks.lift.services import roles, services
 
 OVERRIDABLE: Mapping[str, str] = {
@@ -42,6 +43,7 @@ def lift(job: LiftJob) -> Draft:
     firewalls.lift(made)
     servers.lift(made)
     servers.volumes(made)
+    issued(made)
     edge.certificates(made)
     edge.load_balancers(made)
     storage.buckets(made)

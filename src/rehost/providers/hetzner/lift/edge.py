@@ -11,6 +11,7 @@ from rehost.providers.hetzner.lift.job import HetznerJob
 from rehost.providers.pem import names_in
 from rehost.stacks.graph import Value, reveal
 from rehost.stacks.lift.draft import plain
+from rehost.stacks.lift.issued import holder
 from rehost.stacks.lift.items import Item
 from rehost.stacks.lift.texts import Texts
 
@@ -20,6 +21,10 @@ _SUFFIX = re.compile(r"-[0-9a-f]{8}\Z")
 def certificates(made: HetznerJob) -> None:
     """Certificates. The names of ours carry a suffix of their content."""
     for item in made.items.of(t.MANAGED, t.UPLOADED):
+        ours = holder(made, item.inputs.get("certificate"))
+        if ours is not None:
+            made.draft.claim(item.type, ours, item)
+            continue
         wanted = _SUFFIX.sub("", item.name) if item.id and item.marked else item.name
         name = made.draft.name("certificates", wanted, exact=item.marked)
         made.draft.claim(item.type, name, item)

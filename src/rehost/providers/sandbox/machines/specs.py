@@ -13,13 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehost.providers.sandbox import postgres
-from rehost.providers.sandbox.machines import entrypoint, places
+from rehost.providers.sandbox.machines import bucketproxy, entrypoint, places
+from rehost.stacks import bucketproxy as wanted
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.backend import Layout
 from rehost.stacks.hosts.units import UnitSpec, Volume
 
 _POSTGRES = re.compile(r"(?:docker\.io/)?(?:library/)?postgres:(\d+)(?:[.-].*)?")
-IMAGES = tuple(f"postgres:{version}" for version in postgres.VERSIONS)
+_NGINX = re.compile(r"(?:docker\.io/)?(?:library/)?nginx:.+")
+IMAGES = (*(f"postgres:{version}" for version in postgres.VERSIONS), "nginx in front of a bucket")
 """Images that run here."""
 
 
@@ -57,43 +59,47 @@ def _inside(machine: Path, volume: Volume) -> Volume:
 def _program(spec: UnitSpec, folder: Path, place: places.Place) -> UnitSpec:
     match = _POSTGRES.fullmatch(spec.image)
     version = int(match[1]) if match else 0
-    if version not in postgres.VERSIONS:
+    before_bucket = bool(_NGINX.fullmatch(spec.image)) and set(wanted.VARIABLES) <= set(spec.environment)
+    if version not in postgres.VERSIONS and not before_bucket:
         raise InvalidInput(
             f"the image {spec.image} can't run in the sandbox",
-            why=f"images are not pulled here; real programs stand for {' and '.join(IMAGES)} only",
+            why=f"images are not pulled here; real programs stand for {', '.join(IMAGES)} only",
             fix="give the service a `source:` and a `command:`, or leave it out of the rehearsal",
         )
     layout = Layout(str(places.units(folder, place.id)))
     work = folder / place.id / "root" / "containers" / spec.name
     inside = {f"{volume.target}": _source(volume, layout, spec.name) for volume in spec.volumes}
     inside["/tmp"] = f"{work}/tmp"
-    command = spec.command or ("postgres",)
-    if command[0].startswith("-"):
-        command = ("postgres", *command)
-    environment = {key: _within(value, inside) for key, value in spec.environment.items()}
-    path = f"{work}/bin:{postgres.program(version, 'psql').parent}:{os.environ.get('PATH', os.defpath)}"
     for made in (work / "bin", work / "tmp", *(Path(source) for source in inside.values())):
         made.mkdir(parents=True, exist_ok=True)
-    shim = work / "bin" / "docker-entrypoint.sh"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{entrypoint.__file__}" "$@"\n')
-    shim.chmod(0o755)
-    hidden = entrypoint.hidden(spec.ports[0].port) if spec.ports else 0
-    local = {"PGHOST": place.address, "PGPORT": str(hidden)} if hidden else {}
+    environment = {key: _within(value, inside) for key, value in spec.environment.items()}
+    path, program = os.environ.get("PATH", os.defpath), [_within(word, inside) for word in spec.command]
+    if before_bucket:
+        _shim(work / "bin" / "nginx", bucketproxy.__file__)
+    else:
+        shim = _shim(work / "bin" / "docker-entrypoint.sh", entrypoint.__file__)
+        if not program or program[0].startswith("-"):
+            program.insert(0, "postgres")
+        program.insert(0, str(shim))
+        path = f"{postgres.program(version, 'psql').parent}:{path}"
+        hidden = entrypoint.hidden(spec.ports[0].port) if spec.ports else 0
+        local = {"PGHOST": place.address, "PGPORT": str(hidden)} if hidden else {}
+        environment = {"PGDATA": f"{work}/data", **local, **environment, "REHOST_POSTGRES": str(version)}
     return replace(
         spec,
         image="",
         user="",
-        command=(str(shim), *(_within(word, inside) for word in command)),
-        environment={
-            "PGDATA": f"{work}/data",
-            **local,
-            **environment,
-            "PATH": path,
-            "REHOST_MACHINES": str(folder),
-            "REHOST_POSTGRES": str(version),
-        },
+        command=tuple(program),
+        environment={**environment, "PATH": f"{work}/bin:{path}", "REHOST_MACHINES": str(folder)},
         ports=tuple(replace(port, target=0) for port in spec.ports),
     )
+
+
+def _shim(path: Path, program: str) -> Path:
+    """What is called as the image's own program is."""
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
+    path.chmod(0o755)
+    return path
 
 
 def _source(volume: Volume, layout: Layout, unit: str) -> str:
