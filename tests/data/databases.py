@@ -16,8 +16,7 @@ import psycopg
 
 from rehost.providers.sandbox.postgres import PostgresServer
 from rehost.stacks.data.postgres.mover import Mover
-from rehost.stacks.data.postgres.preflight import Allowed
-from rehost.stacks.data.postgres.replication import Options
+from rehost.stacks.data.postgres.options import Allowed, Options
 from rehost.stacks.data.postgres.session import Server
 
 SECRET = "s3cr:et/ä"

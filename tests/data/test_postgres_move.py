@@ -11,7 +11,7 @@ from databases import SHOP, Pair, writers
 
 from rehost.stacks.data.postgres.catalog import Table
 from rehost.stacks.data.postgres.fence import Fence
-from rehost.stacks.data.postgres.preflight import Allowed
+from rehost.stacks.data.postgres.options import Allowed
 from rehost.stacks.data.postgres.session import Server
 from rehost.stacks.errors import OperatorNeeded, Refused, RehostError, Unproven
 

@@ -93,8 +93,7 @@ def opened(source: str, destination: str, chosen: Chosen) -> Mover:
     """The mover between two URLs."""
     from rehost.stacks.data.copies import keep_private
     from rehost.stacks.data.postgres.mover import Mover
-    from rehost.stacks.data.postgres.preflight import Allowed
-    from rehost.stacks.data.postgres.replication import Options
+    from rehost.stacks.data.postgres.options import Allowed, Options
     from rehost.stacks.data.postgres.session import Server
     from rehost.stacks.data.postgres.slots import free_of
 

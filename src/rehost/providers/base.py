@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -442,10 +442,16 @@ class KindDispatch:
     @contextmanager
     def sql(self, place: Place) -> Iterator[SqlSession]:
         """A session of a database, reached through a host where units are put on them."""
-        units = self.kinds.get(unit.TOKEN)
-        host_of = units.host_of if isinstance(units, unit.UnitKind) else None
-        with Reach(self.environment, host_of).open(place) as session:
+        with self._reach().open(place) as session:
             yield session
+
+    def way(self, place: Place) -> AbstractContextManager[tuple[str, int]]:
+        """Where a database is reached from here, through a host where units are put on them."""
+        return self._reach().way(place)
+
+    def _reach(self) -> Reach:
+        units = self.kinds.get(unit.TOKEN)
+        return Reach(self.environment, units.host_of if isinstance(units, unit.UnitKind) else None)
 
     def create(self, call: Call, token: str, inputs: Mapping[str, Value]) -> Live:
         """Make the resource and wait until it can be used."""

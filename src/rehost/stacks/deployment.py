@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from typing import Any
 
 from rehost.stacks.acme.connection import WithCertificates
 from rehost.stacks.acme.desk import Elsewhere
@@ -141,19 +142,7 @@ class Deployment:
     def checks(self, addresses: Mapping[str, str]) -> Iterator[Row]:
         """The stack's checks with their answers, asked one after the other. `addresses` says where host names lead
         to on this side."""
-        state = self.store.read(self.stack.stack, self.target.name)
-        resolution = resolve_facts(self.adapter, self.legal.stack, self.target, state.facts)
-        lowering = self._lowering(state, resolution, self._secrets(state, draw=False))
-
-        def known(value: Value) -> Value:
-            found = reveal(resolve_value(value, state.output))
-            if is_unknown(found):
-                raise Refused(
-                    "a check asks what is not there yet",
-                    why="its address or database is not deployed at this target",
-                    fix=f"deploy first: rehost deploy --on {self.target.name}",
-                )
-            return found
+        lowering, known = self._known("a check asks what is not there yet")
 
         def text(template: str) -> str:
             return str(known(lowering.text(template, lambda address: self.adapter.export(lowering, address))))
@@ -162,6 +151,29 @@ class Deployment:
             return place_of(known(dict(self.adapter.place(lowering, database))))
 
         yield from answers(self.stack.checks, text, place, lambda: self.connection, addresses)
+
+    def place(self, database: str) -> Place:
+        """Where a database is, and whose it is. Raises Refused where it is not deployed."""
+        lowering, known = self._known(f"databases.{database} is not there yet")
+        return place_of(known(dict(self.adapter.place(lowering, database))))
+
+    def _known(self, otherwise: str) -> tuple[Lowering, Callable[[Value], Any]]:
+        """The stack as it is lowered, and what tells values of its resources as they are deployed, or raises
+        Refused."""
+        state = self.store.read(self.stack.stack, self.target.name)
+        resolution = resolve_facts(self.adapter, self.legal.stack, self.target, state.facts)
+
+        def known(value: Value) -> Value:
+            found = reveal(resolve_value(value, state.output))
+            if is_unknown(found):
+                raise Refused(
+                    otherwise,
+                    why="its address or database is not deployed at this target",
+                    fix=f"deploy first: rehost deploy --on {self.target.name}",
+                )
+            return found
+
+        return self._lowering(state, resolution, self._secrets(state, draw=False)), known
 
     # -- operations ----------------------------------------------------------------------------------------
 

@@ -264,6 +264,10 @@ class Connection(Protocol):
     def sql(self, place: Place) -> AbstractContextManager[SqlSession]:
         """A session of a database's owner. Raises SqlAway with what to do where it can't be reached from here."""
 
+    def way(self, place: Place) -> AbstractContextManager[tuple[str, int]]:
+        """Host and port at which a database is reached from here, as long as the context is open. Raises
+        SqlAway."""
+
     def close(self) -> None:
         """Give back what the connection holds."""
 

@@ -134,6 +134,8 @@ def settings(wanted: Database) -> dict[str, str]:
         "effective_cache_size": f"{memory * 3 // 4}MB",
         "maintenance_work_mem": f"{max(16, min(2048, memory // 20))}MB",
         "shared_buffers": f"{max(16, memory // 4)}MB",
+        # A database whose changes can't be followed can't be moved without an outage.
+        "wal_level": "logical",
     }
     for key, value in wanted.parameters.items():
         if not key.startswith("rds."):

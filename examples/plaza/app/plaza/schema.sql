@@ -40,7 +40,8 @@ create table if not exists answers (
 create table if not exists shifts (
     worker uuid not null,
     at timestamptz not null default clock_timestamp(),
-    done integer not null
+    done integer not null,
+    primary key (worker, at)
 );
 
 create table if not exists digests (

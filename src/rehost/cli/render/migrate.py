@@ -112,14 +112,14 @@ class _Screen:
                 self._live.start()
         elif time.monotonic() - self._last >= LINE_S:
             self._last = time.monotonic()
-            self._out.print(f"    {event.bucket}: {_far(event)}", soft_wrap=True)
+            self._out.print(f"    {event.where}: {_far(event)}", soft_wrap=True)
 
     def _view(self) -> Table:
         line = Table.grid(padding=(0, 1))
         event = self._progress
         if event is not None:
             bar = ProgressBar(total=max(1, event.of_bytes), completed=event.bytes, width=16)
-            line.add_row(Text(f"    {event.bucket}"), bar, Text(_far(event), style="dim"))
+            line.add_row(Text(f"    {event.where}"), bar, Text(_far(event), style="dim"))
         return line
 
     def _end_live(self) -> None:

@@ -39,6 +39,18 @@ def family(database: Database) -> str:
     return f"{database.engine}{'.'.join(parts[: 1 if database.engine == 'postgres' else 2])}"
 
 
+LOGICAL = "rds.logical_replication"
+
+
+def parameters_of(wanted: Database) -> dict[str, bool | int | float | str]:
+    """The parameters of a database. Changes that can't be followed can't be moved without an outage, and switching
+    that on later takes a reboot: it is on unless the stack says 0, which is Amazon's own default."""
+    given = dict(wanted.parameters)
+    if wanted.engine == "postgres" and _written(given.setdefault(LOGICAL, 1)) == "0":
+        del given[LOGICAL]
+    return given
+
+
 def database(make: AwsLowering, name: str, wanted: Database, subnets: list[str]) -> Iterator[Resource]:
     """An RDS instance with the subnets, the security group and the parameters that it needs."""
     component, full = f"databases.{name}", f"db-{name}"
@@ -49,12 +61,12 @@ def database(make: AwsLowering, name: str, wanted: Database, subnets: list[str])
         "subnetIds": [make.ref(t.SUBNET, subnet) for subnet in subnets],
     }
     yield make.tagged(t.DB_SUBNETS, name, component, about)
-    parameters = f"{name}-{family(wanted)}"
-    if wanted.parameters:
+    parameters, settings = f"{name}-{family(wanted)}", parameters_of(wanted)
+    if settings:
         # Which ones an engine takes at once differs; with a restart it takes all.
         rows = [
             {"name": key, "value": _written(value), "applyMethod": "pending-reboot"}
-            for key, value in sorted(wanted.parameters.items())
+            for key, value in sorted(settings.items())
         ]
         group = {
             "name": make.lowering.physical(parameters),
@@ -78,7 +90,7 @@ def database(make: AwsLowering, name: str, wanted: Database, subnets: list[str])
         "port": wanted.port,
         "dbSubnetGroupName": make.ref(t.DB_SUBNETS, name),
         "vpcSecurityGroupIds": [make.ref(t.GROUP, full)],
-        "parameterGroupName": make.ref(t.DB_PARAMETERS, parameters) if wanted.parameters else None,
+        "parameterGroupName": make.ref(t.DB_PARAMETERS, parameters) if settings else None,
         "publiclyAccessible": False,
         "multiAz": wanted.high_availability,
         "backupRetentionPeriod": wanted.backups.keep_days,

@@ -61,6 +61,8 @@ class MemoryCloud:
         self.account = "memory"
         self.calls: dict[str, int] = {}
         self.buckets: dict[str, dict[str, tuple[bytes, dict[str, Any]]]] = {}
+        self.ways: dict[str, str] = {}
+        """Where real databases stand for this cloud's, by the variables that say so."""
         self._hosts = in_memory()
         self._databases: dict[str, MemorySql] = {}
         self._random = random.Random(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from rehost.providers.base import KindDispatch, RuleBook, described
@@ -15,6 +15,7 @@ from rehost.stacks.hosts import resource as unit
 from rehost.stacks.ports import Call, Candidate, Identity, KindRules, Known, Live, Need
 from rehost.stacks.sql import role
 from rehost.stacks.sql.port import Place, SqlSession
+from rehost.stacks.sql.reach import Reach
 
 
 class MemoryKind:
@@ -87,6 +88,10 @@ class MemoryConnection(KindDispatch):
         """A session of a database of this process."""
         with self._cloud.database(place.holder).open(place) as session:
             yield session
+
+    def way(self, place: Place) -> AbstractContextManager[tuple[str, int]]:
+        """Databases of this process listen nowhere; a real one may stand for one of them."""
+        return Reach(self._cloud.ways).way(place)
 
     def identify(self, deployment: str) -> Identity:
         """The cloud's account."""

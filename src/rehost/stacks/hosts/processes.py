@@ -299,6 +299,7 @@ class ProcessHost(UnitHost, LocalStreams):
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name, ProcessBackend(folder, address=address, images=images), wait=wait, now=now)
+        self.address = address
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rehost.stacks.errors import Refused
+from rehost.stacks.errors import Refused, RehostError
 from rehost.stacks.migrate import record as records
 from rehost.stacks.migrate.journal import MoveJournal, Progressed, progress_of
 from rehost.stacks.migrate.lock import only_one
@@ -16,10 +16,11 @@ from rehost.stacks.migrate.units import part, set_units
 
 
 def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
-    """Hold the new side, turn the names back, let the old side go; a second time, or after a kill, it goes on.
+    """Hold the new side, bring back what was written there, turn the names back, let the old side go; a second
+    time, or after a kill, it goes on.
 
-    Raises Refused for a move that is committed, that stopped nothing, or that has let the new side accept writes,
-    unless `lose_writes` says that those may be lost; and what the parts raise.
+    Raises Refused for a move that is committed or has not begun, and where something that was written to the new
+    side can't be brought back, unless `lose_writes` says that it may be lost; and what the parts raise.
     """
     old, new = move.source.target.name, move.target.target.name
     with _journal(move) as journal:
@@ -30,23 +31,31 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
                 why="from then on nothing is kept ready for a way back",
                 fix=f"go back with a move of its own: rehost migrate --from {new} --to {old}",
             )
-        if FROZEN not in marks or journal.progress.outcome == BACK:
+        if not journal.progress.runs or journal.progress.outcome == BACK:
             raise Refused(
-                f"there is nothing to take back: {old} was not stopped",
+                f"there is nothing to take back: nothing at {old} was touched",
                 fix=f"what was made at {new} is removed by `rehost destroy --on {new}`",
             )
-        if RELEASED in marks and not lose_writes:
+        left = [text for content in move.contents if (text := content.behind())] if RELEASED in marks else []
+        if left and not lose_writes:
             raise Refused(
-                f"{new} accepts writes since {records.utc(marks[RELEASED])}",
-                why=f"what was written there is not at {old}, and a rollback does not carry it",
+                f"{new} accepts writes since {records.utc(marks[RELEASED])}, and not all can be brought back",
+                why="; ".join(left),
                 fix="give --lose-writes where that is worse than staying, or move back with a move of its own",
             )
-        told: dict[str, Any] = {
-            "held": set_units(move, move.target, dict.fromkeys(move.target.stack.services, True))
-        }
+        began, told = move.now, dict[str, Any]()
+        if FROZEN in marks:
+            told["held"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, True))
+        for content in move.contents:
+            if RELEASED in marks and not content.behind():
+                told[content.kind] = content.back()
+            else:
+                content.undo()
         if RELEASED in marks:
             told["names"] = part(move, move.source, [f"dns.{zone}" for zone in move.source.stack.dns])
-        told["released"] = set_units(move, move.source, dict.fromkeys(move.source.stack.services, False))
+        if FROZEN in marks:
+            told["released"] = set_units(move, move.source, dict.fromkeys(move.source.stack.services, False))
+            told["pause"] = round(move.now - began, 3)
         journal.append({"kind": "ended", "outcome": BACK, "over": True, "at": move.now})
         _noted(move, BACK)
         return told
@@ -65,6 +74,12 @@ def commit(move: Move) -> None:
                 fix="run `rehost migrate` to its end first",
             )
         journal.append({"kind": "mark", "name": COMMITTED, "at": move.now})
+        for content in move.contents:
+            try:
+                content.end()
+            except RehostError as error:
+                # The decision stands. What is left at a side that is gone is gone with it.
+                move.note(f"{content.kind}: what the move has left could not be removed: {error.summary}")
         _noted(move, COMMITTED)
 
 
@@ -86,9 +101,11 @@ def _journal(move: Move) -> Iterator[MoveJournal]:
         journal = MoveJournal(move.folder / JOURNAL)
         move.id, move.marks = journal.progress.move, journal.progress.marks
         move.record = records.read(move.folder) or move.record
+        move.decide = lambda name: journal.append({"kind": "mark", "name": name, "at": move.now})
         try:
             yield journal
         finally:
+            move.close()
             journal.close()
 
 

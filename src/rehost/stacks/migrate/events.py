@@ -32,17 +32,20 @@ class PhaseEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """How far the content of a bucket is, in a phase. Rates are bytes a second; `eta_s` is None while unknown."""
+    """How far the content of a bucket or database is, in a phase. Rates are bytes a second; `eta_s` is None while
+    unknown; `lag` bytes of a source's log are not applied yet, after `changes` that are."""
 
     kind: ClassVar[str] = "progress"
     phase: str
-    bucket: str
+    where: str
     objects: int
     of_objects: int
     bytes: int
     of_bytes: int
     rate: float
     eta_s: float | None
+    lag: int = 0
+    changes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from rehost.stacks.data.buckets import NOTHING, Allowed, measure
 from rehost.stacks.data.evidence import Evidence
+from rehost.stacks.data.postgres.options import Options
 from rehost.stacks.data.report import Report
 from rehost.stacks.data.transfer import Tools
 from rehost.stacks.data.work import Crew, Patience
@@ -45,6 +46,49 @@ class Phase(Protocol):
         """
 
 
+class Content(Protocol):
+    """Data of one kind that a move carries. Whatever is called can be called again, in another process too. Raises
+    RehostError: Unproven where the sides differ."""
+
+    kind: str
+
+    def look(self, problems: list[str]) -> Facts:
+        """What there is at the source; what stands in the way is added to `problems`."""
+
+    def replicate(self) -> Facts:
+        """Bring over what is there by now, while it is written to."""
+
+    def verify(self) -> Facts:
+        """Prove that it has arrived."""
+
+    def approach(self) -> None:
+        """Come as close as can be before the freeze."""
+
+    def freeze(self) -> Facts:
+        """Put up the fence at the source, and prove it."""
+
+    def delta(self) -> Facts:
+        """While nobody writes: bring over the rest and prove that both sides are the same."""
+
+    def turn(self) -> Facts:
+        """Prepare the way back, before anything is written to the new side."""
+
+    def undo(self) -> None:
+        """Before the cutover: leave the source as it was, with no fence."""
+
+    def back(self) -> Facts:
+        """After it: fence the new side, bring back what was written there, open the source."""
+
+    def behind(self) -> str:
+        """What `back` could not bring, and why; empty where there is nothing."""
+
+    def end(self) -> None:
+        """Give up the way back: nothing of the move is left at either side but the source's fence."""
+
+    def close(self) -> None:
+        """Give back what is held in this process."""
+
+
 @dataclass
 class Move:
     """One move from `source` to `target`. `folder` is its home: journal, record, evidence of every bucket."""
@@ -54,6 +98,8 @@ class Move:
     folder: Path
     parallel: int = 16
     allowed: Allowed = NOTHING
+    postgres: Options = field(default_factory=lambda: Options())
+    """How databases are moved."""
     go: Callable[[list[str]], bool] = lambda told: False
     """Asks the operator whether to freeze, given what happens then."""
     id: str = ""
@@ -89,8 +135,15 @@ class Move:
 
     @property
     def live(self) -> bool:
-        """Whether there is something that runs, and has to be stopped at one side before it runs at the other."""
-        return bool(self.source.stack.services)
+        """Whether something runs, and has to be stopped at one side before it runs at the other."""
+        return bool(self.source.stack.services or self.source.stack.databases)
+
+    @cached_property
+    def contents(self) -> list[Content]:
+        """The data that it carries, by kind."""
+        from rehost.stacks.migrate.contents import contents_of
+
+        return contents_of(self)
 
     @cached_property
     def patience(self) -> Patience:
@@ -157,7 +210,10 @@ class Move:
             self.emit(Found(self.now, "lost", name, f"{what} of {count} object(s): not kept by the destination"))
 
     def close(self) -> None:
-        """Make all evidence durable."""
+        """Make all evidence durable, and hold nothing any more."""
+        if "contents" in vars(self):
+            for content in self.contents:
+                content.close()
         for evidence in self._evidence.values():
             evidence.close()
         self._evidence.clear()

@@ -31,6 +31,8 @@ def fresh(stack: str, source: str, target: str, move: str, began: float, run: in
         "bytes": 0,
         "phases": [],
         "buckets": {},
+        "databases": {},
+        "pause": None,
         "addresses": [],
         "checks": [],
         "differences": [],

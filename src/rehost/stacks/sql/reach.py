@@ -34,30 +34,49 @@ class Reach:
     def open(self, place: Place) -> Iterator[SqlSession]:
         """A session. Raises SqlAway with what to do where no way leads to the database."""
         with contextlib.ExitStack() as opened:
-            yield self._session(place, opened)
+            yield self._open(place, opened)[0]
 
-    def _session(self, place: Place, opened: contextlib.ExitStack) -> SqlSession:
+    @contextlib.contextmanager
+    def way(self, place: Place) -> Iterator[tuple[str, int]]:
+        """Where a database is reached from this machine, for connections of the caller's own as long as the
+        context is open; tried with one session. Raises what `open` does."""
+        with contextlib.ExitStack() as opened:
+            with contextlib.ExitStack() as tried:
+                _, near, ways = self._open(place, tried)
+                opened.push(ways.pop_all())
+            yield near
+
+    def _open(
+        self, place: Place, opened: contextlib.ExitStack
+    ) -> tuple[SqlSession, tuple[str, int], contextlib.ExitStack]:
+        """A session, where it goes to, and what keeps the way there open; all close with `opened`."""
+        tried: list[str] = []
+        for name, route in self._routes(place, tried):
+            ways = opened.enter_context(contextlib.ExitStack())
+            try:
+                near = ways.enter_context(route)
+                return opened.enter_context(open_postgres(place, *near)), near, ways
+            except (HostError, SqlAway) as error:
+                ways.close()
+                tried.append(f"{name}: {error.why or error.summary}")
+        raise SqlAway(
+            f"{place.component} can't be reached from here", why="; ".join(tried), fix=_way(place)
+        ) from None
+
+    def _routes(
+        self, place: Place, tried: list[str]
+    ) -> Iterator[tuple[str, contextlib.AbstractContextManager[tuple[str, int]]]]:
         given = self.environment.get(variable(place.component), "")
         if given:
             at, _, number = given.rpartition(":")
             if not at or not (number.isascii() and number.isdigit()):
                 raise InvalidInput(f"{variable(place.component)} is {given!r}", fix="write host:port")
-            return opened.enter_context(open_postgres(place, at.strip("[]"), int(number)))
-        tried: list[str] = []
+            yield f"as {variable(place.component)} says", contextlib.nullcontext((at.strip("[]"), int(number)))
+            return
         host = self._host(place, tried)
         if host is not None:
-            try:
-                near, port = opened.enter_context(host.tunnel(place.address, place.port))
-                return opened.enter_context(open_postgres(place, near, port))
-            except (HostError, SqlAway) as error:
-                tried.append(f"through {place.via and place.via.get('name')}: {error.why or error.summary}")
-        try:
-            return opened.enter_context(open_postgres(place, place.address, place.port))
-        except SqlAway as error:
-            tried.append(f"directly: {error.why or error.summary}")
-        raise SqlAway(
-            f"{place.component} can't be reached from here", why="; ".join(tried), fix=_way(place)
-        ) from None
+            yield f"through {place.via and place.via.get('name')}", host.tunnel(place.address, place.port)
+        yield "directly", contextlib.nullcontext((place.address, place.port))
 
     def _host(self, place: Place, tried: list[str]) -> StreamHost | None:
         via: Mapping[str, Any] = place.via or {}

@@ -9,7 +9,7 @@ from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.lift.job import AwsJob
 from rehost.providers.aws.lift.rules import rules_of
-from rehost.providers.aws.managed import family
+from rehost.providers.aws.managed import LOGICAL, family
 from rehost.stacks.lift.draft import plain
 from rehost.stacks.lift.items import Item
 from rehost.stacks.model import Database, show_size
@@ -62,8 +62,12 @@ def _database(made: AwsJob, item: Item) -> None:
     draft.claim(t.DATABASE, name, item)
     draft.claim(t.DB_SUBNETS, name, made.items.get(inputs.get("dbSubnetGroupName"), t.DB_SUBNETS))
     group = made.items.get(inputs.get("parameterGroupName"), t.DB_PARAMETERS)
-    if group is not None and group.inputs.get("parameters"):
-        data["parameters"] = {row["name"]: str(row["value"]) for row in group.inputs["parameters"]}
+    rows = group.inputs.get("parameters") or () if group is not None else ()
+    parameters = {row["name"]: str(row["value"]) for row in rows}
+    if data["engine"] == "postgres" and parameters.setdefault(LOGICAL, "0") == "1":
+        del parameters[LOGICAL]
+    data["parameters"] = parameters or None
+    if rows and group is not None:
         version = Database.model_validate({"engine": data["engine"], "version": data["version"]})
         draft.claim(t.DB_PARAMETERS, f"{name}-{family(version)}", group)
     draft.family("databases")[name] = data = plain(data)

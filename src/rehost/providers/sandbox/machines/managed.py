@@ -95,6 +95,8 @@ class ManagedServer:
                 for name in (*grants, "rds_replication", "rds_password"):
                     command = "grant {} to rds_superuser with admin option"
                     link.execute(sql.SQL(command).format(sql.Identifier(name)))
+                # As AWS DMS needs it of its user at a target: "Using a PostgreSQL database as a target".
+                link.execute("grant set on parameter session_replication_role to rds_superuser")
             user, password = sql.Identifier(wanted.user), sql.Literal(wanted.password)
             verb = "alter" if wanted.user in there else "create"
             # Amazon's server lets members of rds_replication make slots; here that takes the attribute.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rehost.providers.sandbox.environment import TIED
@@ -44,12 +45,26 @@ class SandboxBackend(ProcessBackend):
             raise HostUnreachable(f"server {self._place.name} does not answer", why="it is switched off")
 
 
+class SandboxHost(ProcessHost):
+    """One server of the sandbox. What it connects to it knows by the provider's names."""
+
+    def __init__(self, folder: Path, place: places.Place, watched: bool) -> None:
+        super().__init__(place.name, places.units(folder, place.id), address=place.address)
+        self.backend = SandboxBackend(folder, place, str(folder.parent.parent / TIED), watched)
+        self._machines, self._place = folder, place
+
+    @contextmanager
+    def tunnel(self, address: str, port: int) -> Iterator[tuple[str, int]]:
+        """A way through it, from its own address."""
+        known = places.names(self._machines, self._place.networks)
+        with super().tunnel(specs.renamed(address, known), port) as near:
+            yield near
+
+
 def host(folder: Path, place: places.Place, *, watched: bool = True) -> ProcessHost:
     """A server that is there, or (not `watched`) was a moment ago. Its processes end with the
     sandbox."""
-    made = ProcessHost(place.name, places.units(folder, place.id), address=place.address)
-    made.backend = SandboxBackend(folder, place, str(folder.parent.parent / TIED), watched)
-    return made
+    return SandboxHost(folder, place, watched)
 
 
 def in_sandbox(folder: Path) -> HostPool:

@@ -9,6 +9,7 @@ an index up to date; its ranges catch up then. Killed before, it is copied again
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -185,13 +186,14 @@ class Copier:
         held = total = 0
         with self._source.speaking("read"):
             while True:
-                size, data = a.get_copy_data(0)
+                size, data = _received(a, self._check)
                 if size > 0:
                     pieces.append(bytes(data))
                     held += size
                 if pieces and (held >= _PIECE or size <= 0):
                     with self._destination.speaking("write"):
                         b.put_copy_data(b"".join(pieces))
+                        _flushed(b, self._check)
                     total += held
                     self._report.count(passed_bytes=held)
                     self._limit(held, self._wait)
@@ -201,10 +203,11 @@ class Copier:
                     self._applier.check()
                 if size <= 0:
                     break
-        while (result := a.get_result()) is not None:
+        while (result := _answered(a, self._check)) is not None:
             self._said(self._source, result, pq.ExecStatus.COMMAND_OK)
         b.put_copy_end()
-        while (result := b.get_result()) is not None:
+        _flushed(b, self._check)
+        while (result := _answered(b, self._check)) is not None:
             self._said(self._destination, result, pq.ExecStatus.COMMAND_OK)
         return total
 
@@ -251,3 +254,40 @@ class Copier:
                         raise changed(misfit)
                     put(batch, unit, old, new, old_key, new_key)
             batch.flush()
+
+
+# libpq's own waiting would keep the whole process waiting, the tunnels in it included.
+
+
+def _received(link: Any, check: Callable[[], None]) -> tuple[int, memoryview]:
+    """The next row of a COPY, or -1 at its end."""
+    got: tuple[int, memoryview] = link.get_copy_data(1)
+    while got[0] == 0:
+        _ready(link, select.POLLIN, check)
+        link.consume_input()
+        got = link.get_copy_data(1)
+    return got
+
+
+def _flushed(link: Any, check: Callable[[], None]) -> None:
+    """Send all that is buffered."""
+    while link.flush():
+        # Whoever does not read what the server says may keep it from reading.
+        if _ready(link, select.POLLIN | select.POLLOUT, check) & select.POLLIN:
+            link.consume_input()
+
+
+def _answered(link: Any, check: Callable[[], None]) -> Any:
+    """The next result, None after the last."""
+    while link.is_busy():
+        _ready(link, select.POLLIN, check)
+        link.consume_input()
+    return link.get_result()
+
+
+def _ready(link: Any, events: int, check: Callable[[], None]) -> int:
+    poll = select.poll()
+    poll.register(link.socket, events)
+    while not (found := poll.poll(1000)):
+        check()
+    return found[0][1]

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rehost.stacks.data.postgres.catalog import one
 from rehost.stacks.data.postgres.lsn import parse_lsn
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, driver, quoted
+from rehost.stacks.data.postgres.session import (
+    SCHEMA,
+    Connection,
+    Lock,
+    Server,
+    driver,
+    literal,
+    locked,
+    quoted,
+)
 from rehost.stacks.errors import Refused, Unproven
 
 _MAKE = f"""
@@ -44,7 +53,8 @@ class Proof:
     roles: list[str]
     ended: int
     beyond: list[str] = field(default_factory=list)
-    """Roles that can't be kept out: superusers of whoever runs the server. The log shows whether they wrote."""
+    """Roles that can't be kept out: superusers of whoever runs the server, and the mover's own where the server
+    asks it for no password. The log shows whether they wrote."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,7 +109,7 @@ class Fence:
                 except BaseException:
                     # One that stood may be what keeps two sides from being written to.
                     if not stood:
-                        _thaw(link)
+                        self._thaw(link)
                     raise
         finally:
             link.close()
@@ -111,7 +121,7 @@ class Fence:
         link = self._server.connect()
         try:
             with self._server.speaking("thaw"):
-                return _thaw(link)
+                return self._thaw(link)
         finally:
             link.close()
 
@@ -140,6 +150,20 @@ class Fence:
                     f"INSERT INTO {SCHEMA}.fence VALUES ('login', %s, %s) ON CONFLICT DO NOTHING", (role, limit)
                 )
                 link.execute(f"ALTER ROLE {quoted(role)} NOLOGIN")
+            if self._server.shared:
+                link.execute(f"INSERT INTO {SCHEMA}.fence VALUES ('password', '', 0) ON CONFLICT DO NOTHING")
+                self._own_password(link, locked(self._password))
+        self._server.lock.on = self._server.shared
+
+    @property
+    def _password(self) -> str:
+        return str(replace(self._server, lock=Lock()).options()["password"])
+
+    def _own_password(self, link: Connection, password: str) -> None:
+        """Set the own role's password, as a verifier: no log of the server can hold more."""
+        user = link.info.user
+        veiled = link.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+        link.execute(f"ALTER ROLE {quoted(user)} PASSWORD {literal(veiled)}")
 
     def _revoke(self, link: Connection) -> None:
         """Take the right to connect from all who have it; only the owner of the database, or a superuser, can."""
@@ -200,28 +224,42 @@ class Fence:
                 fix="the mover's role needs to own the database, or CREATEROLE with admin rights over these roles",
             )
         self._refuse(link)
-        return [name for name, _ in left]
+        beyond = [name for name, _ in left]
+        if self._server.shared and self._gets_in():
+            beyond.append(link.info.user)
+        return beyond
+
+    def _gets_in(self) -> bool:
+        """Whether the own role's former password still opens the database."""
+        pg = driver()
+        try:
+            pg.connect(replace(self._server, lock=Lock()).conninfo()).close()
+        except pg.OperationalError:
+            return False
+        return True
+
+    def _thaw(self, link: Connection) -> bool:
+        if not _noted(link):
+            return False
+        database = quoted(str(one(link, "SELECT current_database()")))
+        with link.transaction():
+            for what, role, _ in link.execute(
+                f"SELECT what, role, value FROM {SCHEMA}.fence ORDER BY what DESC"
+            ).fetchall():
+                if what == "connect":
+                    link.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
+                elif what == "own":
+                    link.execute(f"REVOKE CONNECT ON DATABASE {database} FROM {role}")
+                elif what == "login" and one(link, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role):
+                    link.execute(f"ALTER ROLE {quoted(role)} LOGIN")
+                elif what == "password":
+                    self._own_password(link, self._password)
+            link.execute(f"DELETE FROM {SCHEMA}.fence")
+        self._server.lock.on = False
+        return True
 
 
 def _noted(link: Connection) -> bool:
     if not one(link, "SELECT to_regclass(%s) IS NOT NULL", f"{SCHEMA}.fence"):
         return False
     return bool(one(link, f"SELECT count(*) FROM {SCHEMA}.fence"))
-
-
-def _thaw(link: Connection) -> bool:
-    if not _noted(link):
-        return False
-    database = quoted(str(one(link, "SELECT current_database()")))
-    with link.transaction():
-        for what, role, _ in link.execute(
-            f"SELECT what, role, value FROM {SCHEMA}.fence ORDER BY what DESC"
-        ).fetchall():
-            if what == "connect":
-                link.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
-            elif what == "own":
-                link.execute(f"REVOKE CONNECT ON DATABASE {database} FROM {role}")
-            elif what == "login" and one(link, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role):
-                link.execute(f"ALTER ROLE {quoted(role)} LOGIN")
-        link.execute(f"DELETE FROM {SCHEMA}.fence")
-    return True

@@ -15,6 +15,7 @@ server that it closes (`fence.py`), what was compared in the evidence in `folder
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from rehost.stacks.data.postgres import sequences, verify
 from rehost.stacks.data.postgres.catalog import objects_of, one, tables_of
@@ -24,7 +25,7 @@ from rehost.stacks.data.postgres.lsn import NOTHING_SEEN, parse_lsn
 from rehost.stacks.data.postgres.preflight import can_replicate_into
 from rehost.stacks.data.postgres.replication import PROBE, Replication, system_of
 from rehost.stacks.data.postgres.schema import version
-from rehost.stacks.data.postgres.session import SCHEMA, Server
+from rehost.stacks.data.postgres.session import SCHEMA
 from rehost.stacks.data.postgres.slots import PREFIX, drop_slot, make_slot, publish, slot_of
 from rehost.stacks.data.postgres.units import Unit, cut
 from rehost.stacks.data.postgres.verify import Comparison, same_moment
@@ -106,20 +107,23 @@ class Mover(Replication):
                 "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid")]  # fmt: skip
         return told
 
-    def freeze(self) -> Proof:
-        """Let nobody write to the source any more, and prove it. What changed since `verify` is compared before,
-        so
-        that the freeze is as short for a large database. Raises Unproven, with nothing frozen."""
+    def approach(self) -> Comparison:
+        """Catch up, and compare what changed since `verify`, so that a freeze is as short for a large database."""
         _, there = self.links
-        if self.ledger.exists(there) and self.ledger.facts(there).get("compared"):
-            self._phase("approach")
-            self.catch_up()
-            found = self._compare_changes()
-            if found.differences:
-                raise Unproven(
-                    f"the sides differ: {'; '.join(map(str, found.differences[:10]))}",
-                    fix="run again: what differs is copied anew",
-                )
+        if not self.ledger.exists(there) or not self.ledger.facts(there).get("compared"):
+            return Comparison()
+        self._phase("approach")
+        self.catch_up()
+        return self._compare_changes()
+
+    def freeze(self) -> Proof:
+        """Let nobody write to the source any more, and prove it. Raises Unproven, with nothing frozen."""
+        found = self.approach()
+        if found.differences:
+            raise Unproven(
+                f"the sides differ: {'; '.join(map(str, found.differences[:10]))}",
+                fix="run again: what differs is copied anew",
+            )
         self._phase("freeze")
         return Fence(self.source).freeze()
 
@@ -173,9 +177,9 @@ class Mover(Replication):
 
     def back(self) -> Mover:
         """The mover of the other direction, with the same settings."""
-        there = Server(self.destination.url, "destination")
         mover = Mover(
-            there, Server(self.source.url, "source"), self.folder.parent, self.options, self.stop,
+            replace(self.destination, side="source"), replace(self.source, side="destination"),
+            self.folder.parent, self.options, self.stop,
             clock=self.clock, watch=self.report.watch, note=self.note,
         )  # fmt: skip
         mover.slot = mover.publication = f"{PREFIX}back_{self.id}"
@@ -193,6 +197,11 @@ class Mover(Replication):
         back.prove()
         self.end_stream()
         return back
+
+    def has_begun(self) -> bool:
+        """Whether changes are kept for the destination: the slot is there, and holds all of them."""
+        slot = slot_of(self.links[0], self.slot)
+        return slot is not None and not slot.lost
 
     def turn(self) -> None:
         """Follow from here on, both sides being the same and nobody writing."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rehost.stacks.data.postgres.catalog import one, tables_of
+from rehost.stacks.data.postgres.options import Allowed
 from rehost.stacks.data.postgres.schema import version
 from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, driver
 from rehost.stacks.data.postgres.slots import PREFIX, blockers, slots_of
@@ -14,7 +15,6 @@ from rehost.stacks.errors import OperatorNeeded, ProviderError, Refused
 
 REFUSED, OUTAGE, WARNING = "refused", "outage", "warning"
 OLDEST = 14
-LEAVE = ("unlogged", "large-objects", "triggers")
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,6 @@ class Finding:
     def as_dict(self) -> dict[str, str]:
         """For machines."""
         return dict(vars(self))
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """What a move may do beyond the usual. `foreign`: write over a destination that holds tables already.
-    `identity`: set REPLICA IDENTITY FULL at the source for tables without a key. `leave`: kinds of content (LEAVE)
-    that may stay behind."""
-
-    foreign: bool = False
-    identity: bool = False
-    leave: frozenset[str] = field(default_factory=frozenset)
 
 
 def preflight(here: Connection, there: Connection, mine: str, allowed: Allowed) -> list[Finding]:

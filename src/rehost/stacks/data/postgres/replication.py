@@ -6,7 +6,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,22 +17,18 @@ from rehost.stacks.data.postgres.catalog import Column, Table, differences, obje
 from rehost.stacks.data.postgres.copying import Copier, Limit
 from rehost.stacks.data.postgres.ledger import Ledger
 from rehost.stacks.data.postgres.lsn import parse_lsn
-from rehost.stacks.data.postgres.preflight import Allowed, Finding, can_replicate_into, preflight, refuse
+from rehost.stacks.data.postgres.options import Options
+from rehost.stacks.data.postgres.preflight import Finding, can_replicate_into, preflight, refuse
 from rehost.stacks.data.postgres.report import DatabaseReport
 from rehost.stacks.data.postgres.roles import carry
 from rehost.stacks.data.postgres.schema import Schema
 from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, driver, quoted
 from rehost.stacks.data.postgres.slots import PREFIX, Guard, drop_slot, lost_slot, make_slot, publish, slot_of
-from rehost.stacks.data.postgres.units import READY, UNIT_BYTES, WAITING, Unit, cut
+from rehost.stacks.data.postgres.units import READY, WAITING, Unit, cut
 from rehost.stacks.data.work import Crew, Patience
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import InvalidInput, Refused
 
-WAL_BUDGET = 16 * 1024**3
-LATE_KEYS = (4 * 1024**2, 4 * 1024**3)
-"""Tables of so many bytes get their keys when they are copied: a smaller one is not worth it, a larger one would
-be
-too much to copy again after a kill."""
 _LOCK_TRIES = 20
 """Half seconds that a killed run is given until its server notices."""
 SCHEMA_S = 5.0
@@ -47,23 +42,6 @@ PROBE = Table(
     ("move",), "d", True, False, True, True, 0, 0,
 )  # fmt: skip
 """Carries the proof that changes get through."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """`bandwidth` in bytes a second (0: no limit), `slot_patience_s` how long a slot is waited for, `wal_budget`
-    and
-    `disk_floor` bytes; `free` answers the bytes that are free on the source's disk."""
-
-    parallel: int = 4
-    bandwidth: int = 0
-    wal_budget: int = WAL_BUDGET
-    disk_floor: int = 0
-    free: Callable[[Connection], int | None] = lambda _: None
-    slot_patience_s: float = 600.0
-    unit_bytes: int = UNIT_BYTES
-    late_keys: tuple[int, int] = LATE_KEYS
-    allowed: Allowed = field(default_factory=Allowed)
 
 
 class Replication:

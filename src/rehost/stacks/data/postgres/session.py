@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -62,12 +64,27 @@ def driver() -> Any:
     return psycopg
 
 
+@dataclass
+class Lock:
+    """Whether the password that locks a role's other users out is the one that is in force."""
+
+    on: bool = False
+
+
 @dataclass(frozen=True)
 class Server:
-    """One database of one server. `side` is `source` or `destination`; the password stays in `url`."""
+    """One database of one server. `side` is `source` or `destination`; the password stays in `url`. `called` names
+    it where the URL holds a way there that is another one every time.
+
+    With `shared`, others use the same role: a fence keeps them out by a password that follows from the role's own,
+    so that whoever knows that one gets in, and nobody has to keep the other.
+    """
 
     url: str
     side: str
+    called: str = ""
+    shared: bool = False
+    lock: Lock = field(default_factory=Lock, compare=False)
 
     def __post_init__(self) -> None:
         """Raises InvalidInput for a URL that names no database."""
@@ -80,13 +97,16 @@ class Server:
     @property
     def name(self) -> str:
         """Where it is, without a password."""
+        if self.called:
+            return self.called
         parts = urlsplit(self.url)
         return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
     def options(self) -> dict[str, str]:
         """What libpq is told, with what the URL leaves open. Raises InvalidInput."""
         try:
-            return {**_DEFAULTS, **driver().conninfo.conninfo_to_dict(self.url)}
+            told = {**_DEFAULTS, **driver().conninfo.conninfo_to_dict(self.url)}
+            return {**told, "password": locked(told["password"])} if self.lock.on else told
         except driver().Error as error:
             raise InvalidInput(f"the URL of the {self.side} can't be read", why=str(error).strip()) from None
 
@@ -96,12 +116,28 @@ class Server:
 
     def connect(self, *, replica: bool = False, autocommit: bool = True) -> Connection:
         """A connection with the pinned settings; with `replica`, triggers and foreign keys don't fire."""
-        pg = driver()
         with self.speaking("connect"):
-            link: Connection = pg.connect(self.conninfo(), autocommit=True)
+            link: Connection = self._connect()
             link.execute(pinning(replica))
             link.prepare_threshold = None
             link.autocommit = autocommit
+        return link
+
+    def _connect(self) -> Connection:
+        """A connection with the password that is in force."""
+        pg = driver()
+        try:
+            link: Connection = pg.connect(self.conninfo(), autocommit=True)
+        except pg.OperationalError as error:
+            if not self.shared or "authentication failed" not in str(error):
+                raise
+            # Another process may have put the fence up, or taken it down.
+            self.lock.on = not self.lock.on
+            try:
+                link = pg.connect(self.conninfo(), autocommit=True)
+            except pg.OperationalError:
+                self.lock.on = not self.lock.on
+                raise error from None
         return link
 
     @contextmanager
@@ -139,6 +175,11 @@ class Server:
             f"the {self.side} {self.name}: {said}", reason=reason, operation=doing, code=code,
             why="; ".join(text[1:3]), fix=hint.get(reason, ""),
         )  # fmt: skip
+
+
+def locked(password: str) -> str:
+    """The password that a fence gives a role instead of this one."""
+    return base64.urlsafe_b64encode(hmac.digest(password.encode(), b"rehost fence", "sha256")).decode().rstrip("=")
 
 
 def pinning(replica: bool = False) -> str:

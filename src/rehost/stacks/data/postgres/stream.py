@@ -97,10 +97,10 @@ class Stream:
         self._confirmed = start
         self._told = 0.0
         pq = driver().pq
-        self._link = pq.PGconn.connect(server.conninfo(replication="database").encode())
-        if self._link.status != pq.ConnStatus.OK:
-            text = self._link.error_message.decode("utf-8", "replace")
-            raise server.problem(driver().OperationalError(text), "replicate")
+        with server.speaking("replicate"):
+            # libpq's own connect would keep the whole process waiting, the tunnels in it included.
+            self._connection = driver().connect(server.conninfo(replication="database"), autocommit=True)
+        self._link = self._connection.pgconn
         self._said(self._link.exec_(pinning().encode()), pq.ExecStatus.COMMAND_OK)
         told = f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {lsn_text(start)} "
         told += f"(proto_version '1', publication_names '{quoted(publication)}')"
@@ -116,7 +116,7 @@ class Stream:
 
     def close(self) -> None:
         """End it; the slot stays."""
-        self._link.finish()
+        self._connection.close()
 
     def confirm(self, position: int) -> None:
         """All before `position` is durable at the destination."""

@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import threading
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from rehost.stacks.data.postgres.relay import SIGNS, encrypted
 from rehost.stacks.data.postgres.session import Server
 from rehost.stacks.errors import Interrupted, OperatorNeeded, RehostError
 
@@ -67,9 +69,22 @@ def run(
     program: Path, arguments: list[str], server: Server | None = None, stop: threading.Event | None = None
 ) -> str:
     """Run a program; answers what it said. A password travels in its environment. Raises RehostError."""
+    if server is None:
+        return _run(program, arguments, {}, stop)
+    options = server.options()
+    try:
+        return _run(program, arguments, options, stop)
+    except RehostError as error:
+        if not any(sign in f"{error.summary} {error.why}" for sign in SIGNS):
+            raise
+    with encrypted(options) as near:
+        return _run(program, arguments, near, stop)
+
+
+def _run(program: Path, arguments: list[str], options: Mapping[str, str], stop: threading.Event | None) -> str:
     environment = dict(os.environ)
-    if server is not None:
-        known = server.options()
+    known = dict(options)
+    if known:
         if known.get("password"):
             environment["PGPASSWORD"] = known.pop("password")
         text = " ".join(f"{key}='{_escaped(value)}'" for key, value in known.items())

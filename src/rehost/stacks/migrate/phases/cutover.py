@@ -30,9 +30,14 @@ class Cutover:
             )
         told: Facts = {}
         if move.marked(FROZEN):
+            # Before the first write there, every way back stands and is proven; afterwards it goes on.
+            for content in move.contents:
+                told[content.kind] = content.turn()
             # From here on the new side may accept writes: a rollback has to look at them.
             move.mark(RELEASED)
             told["released"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, False))
+            if move.record["pause"] is None:
+                move.record["pause"] = round(move.now - move.marks[FROZEN], 3)
             with closing(turned(move.source, move.target)) as source:
                 told["turned"] = part(move, source, [f"dns.{zone}" for zone in source.stack.dns])
         move.record["addresses"] = changes(move.source, move.target)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rehost.stacks.errors import OperatorNeeded, ProviderError, Refused, RehostError
-from rehost.stacks.migrate.move import Facts, Move, size_of
+from rehost.stacks.errors import Refused
+from rehost.stacks.migrate.move import Facts, Move
 from rehost.stacks.plan import Action, Plan
 
 
@@ -18,7 +18,7 @@ class Preflight:
         plan, gone, drifted = self._source(move)
         old = move.source.target.name
         problems = [f"{component} is gone from {old}, and what it held with it" for component in gone]
-        sizes = self._sizes(move, problems)
+        found = {content.kind: content.look(problems) for content in move.contents}
         target = move.target.plan()
         if target.blocked:
             problems.append(f"{', '.join(target.blocked)} at {move.target.target.name} would lose data")
@@ -28,7 +28,6 @@ class Preflight:
                 why="" if len(problems) == 1 else "; ".join(problems),
                 fix="nothing was changed; put that right and run the same command again",
             )
-        move.record["buckets"] = sizes
         self._stays(move)
         for text in drifted:
             move.note(f"{move.source.target.name} is not what its state says: {text}")
@@ -36,7 +35,7 @@ class Preflight:
             "source_resources": len(plan.steps),
             "source_drift": drifted,
             "target_steps": {action: count for action, count in target.counts().items() if count},
-            "buckets": sizes,
+            **found,
         }
 
     def _source(self, move: Move) -> tuple[Plan, list[str], list[str]]:
@@ -62,38 +61,5 @@ class Preflight:
             volumes = ", ".join(f"volumes.{name}" for name in sorted(stack.volumes))
             move.remains(
                 f"copy the content of {volumes}",
-                f"a migration moves buckets; the disks at {old} are untouched, so copy files with rsync or a dump",
+                f"buckets and databases are moved; the disks at {old} are untouched, so copy files with rsync",
             )
-        if stack.databases:
-            databases = ", ".join(f"databases.{name}" for name in sorted(stack.databases))
-            move.remains(
-                f"stop who writes to {databases}, and copy the content before anybody uses it at the target",
-                f"a migration moves buckets; what is in databases stays at {old}: move it with `rehost data copy`",
-            )
-        for name, bucket in sorted(move.buckets(move.source).items()):
-            if name in stack.buckets and stack.buckets[name].versioning:
-                store = move.store(move.source, bucket)
-                older = move.patience(store.versions)
-                if older:
-                    move.remains(
-                        f"decide about {older} older version(s) and delete marker(s) in the bucket {name}",
-                        f"only current objects are moved; the older ones stay at {old}",
-                    )
-
-    def _sizes(self, move: Move, problems: list[str]) -> dict[str, dict[str, int]]:
-        """Objects and bytes of every bucket; the first object of each is read, since listing may be allowed where
-        reading is not."""
-        sizes = {}
-        for name, bucket in sorted(move.buckets(move.source).items()):
-            try:
-                store = move.store(move.source, bucket)
-                sizes[name] = move.patience(lambda store=store: size_of(store))  # type: ignore[misc]
-                for info in store.list():
-                    _, _, stream = store.open(info.key)
-                    next(iter(stream), b"")
-                    break
-            except OperatorNeeded:
-                raise
-            except (ProviderError, RehostError) as error:
-                problems.append(f"the bucket {name} at {move.source.target.name}: {error.summary}")
-        return sizes
