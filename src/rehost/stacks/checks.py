@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,13 @@ _MOST = 1_000_000
 """Bytes of an answer that are looked at."""
 _SHOWN = 60
 
+TRUST = "REHOST_CA_FILE"
+"""The variable that names certificates of authorities that are trusted beside the system's."""
+LOW_PORTS = "REHOST_LOW_PORTS"
+"""The variable that says how much higher a port below LOW answers where the low one could not be had."""
+LOW = 1024
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 Row = dict[str, Any]
 """What became of a check: `check` for people, `at`, `ok`, `said`, and `http`, or `sql` with `query`."""
 
@@ -33,25 +41,31 @@ def answers(
     place: Callable[[str], Place],
     connection: Callable[[], Connection],
     addresses: Mapping[str, str],
+    environment: Mapping[str, str],
 ) -> Iterator[Row]:
     """The checks, each with its answer. `text` says what references in an address stand for, `place` where a
-    database is, `addresses` where a host name leads to on this side."""
+    database is, `addresses` where a host name leads to on this side; see TRUST and LOW_PORTS for `environment`."""
     for check in checks:
         if check.sql is None:
-            yield ask(text(check.http or ""), check.status, check.contains, addresses)
+            yield ask(text(check.http or ""), check.status, check.contains, addresses, environment)
         else:
             yield ask_sql(connection(), place(check.sql), check.sql, check.query, check.expect)
 
 
-def ask(url: str, status: int, contains: str, addresses: Mapping[str, str]) -> Row:
+def ask(
+    url: str, status: int, contains: str, addresses: Mapping[str, str], environment: Mapping[str, str] = NOTHING
+) -> Row:
     """Ask over HTTP, at the address that `addresses` has for the host. Certificates are verified for the name."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     told: Row = {"check": url, "http": url, "at": addresses.get(host, host)}
     try:
         port = parts.port or (443 if secure else 80)
-        with socket.create_connection((told["at"], port), TIMEOUT) as plain:
-            link = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+        trust = ssl.create_default_context()
+        if environment.get(TRUST):
+            trust.load_verify_locations(environment[TRUST])
+        with _connected(told["at"], port, environment) as plain:
+            link = trust.wrap_socket(plain, server_hostname=host) if secure else plain
             client = http.client.HTTPConnection(host, port)
             client.sock = link
             client.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
@@ -65,6 +79,15 @@ def ask(url: str, status: int, contains: str, addresses: Mapping[str, str]) -> R
     if contains not in text:
         return {**told, "ok": False, "said": f"status {status}, but not the text {contains!r}"}
     return {**told, "ok": True, "said": f"status {status}"}
+
+
+def _connected(address: str, port: int, environment: Mapping[str, str]) -> socket.socket:
+    try:
+        return socket.create_connection((address, port), TIMEOUT)
+    except ConnectionRefusedError:
+        if not environment.get(LOW_PORTS) or port >= LOW:
+            raise
+        return socket.create_connection((address, port + int(environment[LOW_PORTS])), TIMEOUT)
 
 
 def ask_sql(connection: Connection, place: Place, name: str, query: str, expect: Any) -> Row:

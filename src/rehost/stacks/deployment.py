@@ -150,7 +150,7 @@ class Deployment:
         def place(database: str) -> Place:
             return place_of(known(dict(self.adapter.place(lowering, database))))
 
-        yield from answers(self.stack.checks, text, place, lambda: self.connection, addresses)
+        yield from answers(self.stack.checks, text, place, lambda: self.connection, addresses, self.environment)
 
     def place(self, database: str) -> Place:
         """Where a database is, and whose it is. Raises Refused where it is not deployed."""

@@ -27,6 +27,7 @@ from rehost.providers.sandbox import realism
 from rehost.providers.sandbox.environment import MACHINES, TIED, Secrets, environment
 from rehost.providers.sandbox.internet import addresses
 from rehost.providers.sandbox.machines import block
+from rehost.providers.sandbox.machines.doors import LOW_PORTS
 
 TITLES = {
     "aws": "AWS",
@@ -198,7 +199,8 @@ class Supervisor:
             "environment": {
                 **environment(self.secrets, **{k: part.address for k, part in self.parts.items()}),
                 **({MACHINES: str(self.machines)} if self.block else {}),
-                "REHOST_SANDBOX_CA": str(self.folder / "ca.pem"),
+                "REHOST_CA_FILE": str(self.folder / "ca.pem"),
+                "REHOST_LOW_PORTS": str(LOW_PORTS),
             },
         }
         write_private(self.folder / "sandbox.json", record)

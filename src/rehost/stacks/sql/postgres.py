@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rehost.stacks.errors import InvalidInput, ProviderError, Reason
 from rehost.stacks.sql.grants import Grant, Thing, wanted
+from rehost.stacks.sql.lock import STANDS, TAKEN, locked
 from rehost.stacks.sql.port import Place, RoleSeen, RoleSpec, SqlAway
 
 if TYPE_CHECKING:
@@ -35,10 +36,19 @@ def open_postgres(place: Place, host: str, port: int) -> Iterator[PostgresSessio
         raise InvalidInput(
             "PostgreSQL can't be talked to", why="psycopg is not installed", fix="pip install 'rehost[postgres]'"
         )
-    connection = _connect(place, host, port, place.user, place.password)
-    with contextlib.closing(connection):
+    with contextlib.closing(_owner(place, host, port)) as connection:
         connection.execute("set lock_timeout = '30s'")
         yield PostgresSession(connection, place, host, port)
+
+
+def _owner(place: Place, host: str, port: int) -> psycopg.Connection[Any]:
+    """A connection of the owner, whose password a fence may have changed."""
+    try:
+        return _connect(place, host, port, place.user, place.password)
+    except ProviderError:
+        with contextlib.suppress(ProviderError, SqlAway):
+            return _connect(place, host, port, place.user, locked(place.password))
+        raise
 
 
 def _connect(place: Place, host: str, port: int, user: str, password: str) -> psycopg.Connection[Any]:
@@ -86,15 +96,26 @@ class PostgresSession:
             has = self._rights(oid)
             has |= {Grant("attribute", name) for name, given in zip(_NAMED, row[4:], strict=True) if given}
             settings = self._settings(oid)
+            kept_out = self._kept_out(spec.name)
+            if "connect" in kept_out:
+                has.add(Grant("database", "CONNECT", "", self._place.database))
         return RoleSeen(
             (comment or "").removeprefix(_MARK) if (comment or "").startswith(_MARK) else "",
-            login,
+            login or "login" in kept_out,
             limit,
             settings,
             tuple(map(str, sorted(should - has))),
             tuple(map(str, sorted(has - should))),
-            self._fits(spec) if spec.password and login else None,
+            self._fits(spec) if spec.password and login and not kept_out else None,
         )
+
+    def _kept_out(self, role: str) -> set[str]:
+        """What a fence has taken from a role for as long as it stands: it is the role's, and comes back."""
+        row = self._row(STANDS)
+        if row is None or not row[0]:
+            return set()
+        found = self._connection.execute(TAKEN).fetchall()
+        return {what for what, whose in found if whose.removeprefix('"').removesuffix('"') in (role, "PUBLIC")}
 
     def put(self, spec: RoleSpec) -> None:
         """Make the role as it should be, in one transaction."""
@@ -103,6 +124,14 @@ class PostgresSession:
         name = sql.Identifier(spec.name)
         with self._errors("put"), self._connection.transaction():
             self._connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+            row = self._row(STANDS)
+            if row is not None and row[0] and self._connection.execute(TAKEN).fetchall():
+                raise ProviderError(
+                    f"{self._place.component} is frozen by a move: its roles stay as they are",
+                    reason=Reason.INVALID,
+                    operation="put",
+                    fix="end the move first: `rehost migrate`, or `rehost migrate rollback`",
+                )
             row = self._row("select oid from pg_roles where rolname = %s", spec.name)
             if row is None:
                 self._connection.execute(sql.SQL("create role {}").format(name))

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rehost.stacks.data.postgres.catalog import Table
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, quoted
+from rehost.stacks.data.postgres.session import Connection, Server, quoted
 from rehost.stacks.data.postgres.stream import UNCHANGED, Row
+from rehost.stacks.sql.lock import SCHEMA
 
 Key = tuple[str, ...]
 Fetch = Callable[[Table, Key], Row | None]

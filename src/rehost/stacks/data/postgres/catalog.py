@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, quoted
+from rehost.stacks.data.postgres.session import Connection, quoted
+from rehost.stacks.sql.lock import SCHEMA
 
 _OWN = f"n.nspname NOT IN ('pg_catalog', 'information_schema', '{SCHEMA}') AND n.nspname NOT LIKE 'pg\\_t%%'"
 _NO_EXTENSION = (

@@ -12,12 +12,13 @@ from pathlib import Path
 from rehost.stacks.data.postgres.catalog import tables_of
 from rehost.stacks.data.postgres.roles import carry
 from rehost.stacks.data.postgres.schema import version
-from rehost.stacks.data.postgres.session import SCHEMA, Server
+from rehost.stacks.data.postgres.session import Server
 from rehost.stacks.data.postgres.tools import folder_for, run
 from rehost.stacks.data.postgres.units import Unit
 from rehost.stacks.data.postgres.verify import Comparison, Held, compare
 from rehost.stacks.data.report import Report
 from rehost.stacks.errors import Refused
+from rehost.stacks.sql.lock import SCHEMA
 
 
 def move(

@@ -15,17 +15,9 @@ from typing import Any
 
 from rehost.stacks.data.postgres.catalog import one
 from rehost.stacks.data.postgres.lsn import parse_lsn
-from rehost.stacks.data.postgres.session import (
-    SCHEMA,
-    Connection,
-    Lock,
-    Server,
-    driver,
-    literal,
-    locked,
-    quoted,
-)
+from rehost.stacks.data.postgres.session import Connection, Lock, Server, driver, literal, quoted
 from rehost.stacks.errors import Refused, Unproven
+from rehost.stacks.sql.lock import SCHEMA, locked
 
 _MAKE = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};

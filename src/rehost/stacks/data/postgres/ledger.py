@@ -14,8 +14,9 @@ from typing import Any
 
 from rehost.stacks.data.postgres.catalog import WHOLE, Table
 from rehost.stacks.data.postgres.lsn import Snapshot, lsn_text, parse_lsn
-from rehost.stacks.data.postgres.session import SCHEMA, Connection
+from rehost.stacks.data.postgres.session import Connection
 from rehost.stacks.data.postgres.units import READY, Bound, Unit, splittable
+from rehost.stacks.sql.lock import SCHEMA
 
 _MAKE = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};

@@ -25,11 +25,11 @@ from rehost.stacks.data.postgres.lsn import NOTHING_SEEN, parse_lsn
 from rehost.stacks.data.postgres.preflight import can_replicate_into
 from rehost.stacks.data.postgres.replication import PROBE, Replication, system_of
 from rehost.stacks.data.postgres.schema import version
-from rehost.stacks.data.postgres.session import SCHEMA
 from rehost.stacks.data.postgres.slots import PREFIX, drop_slot, make_slot, publish, slot_of
 from rehost.stacks.data.postgres.units import Unit, cut
 from rehost.stacks.data.postgres.verify import Comparison, same_moment
 from rehost.stacks.errors import Unproven
+from rehost.stacks.sql.lock import SCHEMA
 
 
 class Mover(Replication):

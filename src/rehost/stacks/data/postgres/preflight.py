@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from rehost.stacks.data.postgres.catalog import one, tables_of
 from rehost.stacks.data.postgres.options import Allowed
 from rehost.stacks.data.postgres.schema import version
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, driver
+from rehost.stacks.data.postgres.session import Connection, Server, driver
 from rehost.stacks.data.postgres.slots import PREFIX, blockers, slots_of
 from rehost.stacks.data.postgres.tools import folder_for
 from rehost.stacks.errors import OperatorNeeded, ProviderError, Refused
+from rehost.stacks.sql.lock import SCHEMA
 
 REFUSED, OUTAGE, WARNING = "refused", "outage", "warning"
 OLDEST = 14

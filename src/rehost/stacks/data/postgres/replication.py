@@ -22,12 +22,13 @@ from rehost.stacks.data.postgres.preflight import Finding, can_replicate_into, p
 from rehost.stacks.data.postgres.report import DatabaseReport
 from rehost.stacks.data.postgres.roles import carry
 from rehost.stacks.data.postgres.schema import Schema
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, driver, quoted
+from rehost.stacks.data.postgres.session import Connection, Server, driver, quoted
 from rehost.stacks.data.postgres.slots import PREFIX, Guard, drop_slot, lost_slot, make_slot, publish, slot_of
 from rehost.stacks.data.postgres.units import READY, WAITING, Unit, cut
 from rehost.stacks.data.work import Crew, Patience
 from rehost.stacks.engine.clock import Clock
 from rehost.stacks.errors import InvalidInput, Refused
+from rehost.stacks.sql.lock import SCHEMA
 
 _LOCK_TRIES = 20
 """Half seconds that a killed run is given until its server notices."""

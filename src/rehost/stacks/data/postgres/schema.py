@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rehost.stacks.data.postgres.catalog import Table, one
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, Server, quoted
+from rehost.stacks.data.postgres.session import Connection, Server, quoted
 from rehost.stacks.data.postgres.tools import folder_for, run
+from rehost.stacks.sql.lock import SCHEMA
 
 _EARLY = """
 SELECT n.nspname, c.relname || ' ' || o.conname FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rehost.stacks.data.postgres.catalog import one
-from rehost.stacks.data.postgres.session import SCHEMA, Connection, literal, quoted
+from rehost.stacks.data.postgres.session import Connection, literal, quoted
+from rehost.stacks.sql.lock import SCHEMA
 
 MARGIN = 1000
 """So many steps further: sessions of the source may hold numbers that they have not used yet."""

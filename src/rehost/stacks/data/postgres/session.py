@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rehost.stacks.errors import InvalidInput, OperatorNeeded, ProviderError, Reason, RehostError
+from rehost.stacks.sql.lock import locked
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,8 +19,6 @@ else:
     Connection = Any
 
 SCHEMES = ("postgres", "postgresql")
-SCHEMA = "rehost_move"
-"""What a move keeps at a server, in tables of its own."""
 
 # The text of values, and so of hashes, depends on these; row_security makes a hidden row an error.
 PINNED = {
@@ -175,11 +172,6 @@ class Server:
             f"the {self.side} {self.name}: {said}", reason=reason, operation=doing, code=code,
             why="; ".join(text[1:3]), fix=hint.get(reason, ""),
         )  # fmt: skip
-
-
-def locked(password: str) -> str:
-    """The password that a fence gives a role instead of this one."""
-    return base64.urlsafe_b64encode(hmac.digest(password.encode(), b"rehost fence", "sha256")).decode().rstrip("=")
 
 
 def pinning(replica: bool = False) -> str:
