@@ -14,13 +14,14 @@ from rehost.stacks.hosts.pool import HostPool, over_ssh
 from rehost.stacks.hosts.resource import HOST, TOKEN, UnitKind
 
 
-def pool_for(environment: Mapping[str, str], provider: str, endpoint: str) -> HostPool | None:
-    """How a provider's servers are entered; None where they can't be, as those of a stand-in that has none."""
+def pool_for(environment: Mapping[str, str], provider: str, endpoint: str, storage: str = "") -> HostPool | None:
+    """How a provider's servers are entered; None where they can't be, as those of a stand-in that has none.
+    `storage` is where its object storage is, if that is apart from its API."""
     folder = environment.get(MACHINES)
     if folder:
         from rehost.providers.sandbox.machines.pool import in_sandbox
 
-        return in_sandbox(Path(folder) / provider)
+        return in_sandbox(Path(folder) / provider, storage or endpoint)
     return None if _here(endpoint) else over_ssh()
 
 

@@ -147,7 +147,7 @@ class HetznerConnection(KindDispatch):
             kind: Numbered(make(self._api, book.rules(kind)), book.rules(kind)) for kind, make in CLOUD.items()
         }
         self.kinds |= {kind: make(self._objects, book.rules(kind)) for kind, make in OBJECTS.items()}
-        self._hosts = pool_for(environment, "hetzner", endpoint)
+        self._hosts = pool_for(environment, "hetzner", endpoint, environment.get("HETZNER_S3_ENDPOINT", ""))
         self.kinds |= host_kinds(self._hosts, self._has_server)
         self.kinds[role.TOKEN] = role.RoleKind(self.sql)
 

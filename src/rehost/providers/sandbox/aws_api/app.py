@@ -12,8 +12,9 @@ from typing import Any
 from rehost.providers.sandbox.aws_api import pricing
 from rehost.providers.sandbox.aws_api.dialect import AwsDialect
 from rehost.providers.sandbox.aws_api.operations import service_of
-from rehost.providers.sandbox.aws_api.signature import Signatures, is_signed
+from rehost.providers.sandbox.aws_api.signature import Signatures, is_signed, signed_by
 from rehost.providers.sandbox.aws_api.strict import Strict
+from rehost.providers.sandbox.aws_api.strict.roles import told_to_server
 from rehost.providers.sandbox.aws_api.strict.rules import Settings
 from rehost.providers.sandbox.aws_api.zones import public_zones
 from rehost.providers.sandbox.wire import Answer, App, Environ
@@ -77,7 +78,8 @@ class AwsApi:
         refusal = None if anonymous else self._signatures.refuse(call, environ)
         if refusal is not None:
             return refusal.send(start_response)
-        return self._strict(environ, start_response, anonymous=anonymous)
+        session = None if anonymous else told_to_server(signed_by(call, environ))
+        return self._strict(environ, start_response, anonymous=anonymous, session=session)
 
     def _secret(self, key_id: str) -> str | None:
         if key_id in self._keys:

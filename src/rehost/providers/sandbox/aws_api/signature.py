@@ -100,6 +100,12 @@ class Signatures:
         return None
 
 
+def signed_by(call: Call, environ: Environ) -> str:
+    """The id of the key that a request was signed with, empty for one that was not."""
+    signed = _parse(call, environ)
+    return signed.key_id if signed else ""
+
+
 def is_signed(environ: Environ) -> bool:
     """Whether a request carries any kind of credentials."""
     return bool(environ.get("HTTP_AUTHORIZATION")) or "X-Amz-Credential" in _query(environ)

@@ -9,6 +9,8 @@ from itertools import count
 from typing import Any
 
 from rehost.providers.sandbox.machines import block
+from rehost.providers.sandbox.machines.instance import told
+from rehost.providers.sandbox.machines.metadata import Told
 from rehost.providers.sandbox.machines.world import Balancer, Listener, Machine, Managed, Pair, Target, World
 from rehost.providers.sandbox.wire import Call
 
@@ -77,6 +79,15 @@ class Aws:
                 name = next((tag["value"] for tag in row.get_tags() if tag["key"] == "Name"), row.id)
                 on = row.state in ON
                 yield Machine(row.id, name, on, self._boots[row.id], tuple(public), tuple(private))
+
+    def about(self, machine: str) -> Told | None:
+        """What an instance is told about itself."""
+        for ec2 in _backends("ec2"):
+            for group in list(ec2.reservations.values()):
+                for row in group.instances:
+                    if row.id == machine and row.state in ON:
+                        return told(ec2, row)
+        return None
 
     def _databases(self) -> list[Any]:
         return [row for rds in _backends("rds") for row in list(rds.databases.values())]

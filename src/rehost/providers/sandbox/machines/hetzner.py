@@ -34,6 +34,9 @@ class Hetzner:
         if match:
             self._boots[match[1]] += 1
 
+    def about(self, machine: str) -> None:
+        """Servers are told nothing that services ask for."""
+
     def told(self, ready: dict[str, str]) -> None:
         """Nothing here waits for what is real."""
 

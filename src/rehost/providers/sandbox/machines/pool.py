@@ -17,9 +17,9 @@ from rehost.stacks.hosts.processes import ProcessBackend, ProcessHost
 class SandboxBackend(ProcessBackend):
     """Files and processes of one server, as long as that is there and switched on."""
 
-    def __init__(self, folder: Path, place: places.Place, tied: str, watched: bool) -> None:
+    def __init__(self, folder: Path, place: places.Place, tied: str, watched: bool, endpoint: str) -> None:
         units = places.units(folder, place.id)
-        super().__init__(units, address=place.address, adapt=specs.adapter(folder, place), tied=tied)
+        super().__init__(units, address=place.address, adapt=specs.adapter(folder, place, endpoint), tied=tied)
         self._place, self._machines, self._watched = place, folder, watched
 
     def run(
@@ -48,9 +48,9 @@ class SandboxBackend(ProcessBackend):
 class SandboxHost(ProcessHost):
     """One server of the sandbox. What it connects to it knows by the provider's names."""
 
-    def __init__(self, folder: Path, place: places.Place, watched: bool) -> None:
+    def __init__(self, folder: Path, place: places.Place, watched: bool, endpoint: str) -> None:
         super().__init__(place.name, places.units(folder, place.id), address=place.address)
-        self.backend = SandboxBackend(folder, place, str(folder.parent.parent / TIED), watched)
+        self.backend = SandboxBackend(folder, place, str(folder.parent.parent / TIED), watched, endpoint)
         self._machines, self._place = folder, place
 
     @contextmanager
@@ -61,20 +61,21 @@ class SandboxHost(ProcessHost):
             yield near
 
 
-def host(folder: Path, place: places.Place, *, watched: bool = True) -> ProcessHost:
+def host(folder: Path, place: places.Place, *, watched: bool = True, endpoint: str = "") -> ProcessHost:
     """A server that is there, or (not `watched`) was a moment ago. Its processes end with the
     sandbox."""
-    return SandboxHost(folder, place, watched)
+    return SandboxHost(folder, place, watched, endpoint)
 
 
-def in_sandbox(folder: Path) -> HostPool:
-    """The servers of one provider, by their ids. `connection` is not needed."""
+def in_sandbox(folder: Path, endpoint: str = "") -> HostPool:
+    """The servers of one provider, by their ids. `connection` is not needed; `endpoint` is where the stand-in for
+    the provider's object storage is."""
 
     def connect(server: str, connection: Mapping[str, Value]) -> Host:
         del connection
         place = places.read(folder, server)
         if place is None:
             raise HostGone(f"the sandbox has no server {server}")
-        return host(folder, place)
+        return host(folder, place, endpoint=endpoint)
 
     return HostPool(connect)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from rehost.providers.sandbox.machines import balancer, block, life, places
+from rehost.providers.sandbox.machines import balancer, block, identity, life, metadata, places
 from rehost.providers.sandbox.machines.authority import Authority
 from rehost.providers.sandbox.machines.doors import Doors, through
 from rehost.providers.sandbox.machines.gate import Gate
@@ -39,6 +39,10 @@ class Source(Protocol):
 
     def note(self, call: Call) -> None:
         """A call that was answered."""
+        ...
+
+    def about(self, machine: str) -> metadata.Told | None:
+        """What a server is told when it asks about itself; None where it is told nothing."""
         ...
 
     def told(self, ready: dict[str, str]) -> None:
@@ -202,6 +206,20 @@ class Reality:
             if path.is_dir() and path.name not in wanted and path.name != "databases":
                 self._soon(f"server {path.name}", self._aside(partial(shutil.rmtree, path), path.name))
         await self._forward(open_)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Each server that is on can ask what it is."""
+        there = [place for place in places.all_of(self.folder).values() if place.on]
+        wanted = {(place.address, metadata.PORT): place for place in there if self.source.about(place.id)}
+        had = self._doors.owned("metadata")
+        for key in had - wanted.keys():
+            self._doors.shut(key)
+        for key, place in wanted.items():
+            if key not in had:
+                mine = partial(_is, self.folder, place.id)
+                told = metadata.Metadata(partial(self.source.about, place.id), mine)
+                await self._doors.open(*key, told, group="metadata")
 
     def _turned(self, place: places.Place, before: tuple[int, bool] | None) -> Callable[[], object]:
         if not place.on:
@@ -284,6 +302,10 @@ class Reality:
             forced = partial(_forced, database)
             await self._doors.open(*key, Gate(self.folder, to, partial(_may, database), tls=tls, forced=forced))
         self._ready[row.id] = "available"
+
+
+def _is(folder: Path, machine: str, peer: tuple[str, int], here: tuple[str, int]) -> bool:
+    return identity.owner(folder, peer, here) == machine
 
 
 def _may(database: ManagedServer, who: str) -> bool:

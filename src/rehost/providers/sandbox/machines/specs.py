@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rehost.providers.sandbox import postgres
 from rehost.providers.sandbox.machines import bucketproxy, entrypoint, places
+from rehost.providers.sandbox.machines.metadata import PORT
 from rehost.stacks import bucketproxy as wanted
 from rehost.stacks.errors import InvalidInput
 from rehost.stacks.hosts.backend import Layout
@@ -25,20 +26,43 @@ IMAGES = (*(f"postgres:{version}" for version in postgres.VERSIONS), "nginx in f
 """Images that run here."""
 
 
-def adapter(folder: Path, place: places.Place) -> Callable[[UnitSpec], UnitSpec]:
-    """What makes units of one server fit for this machine."""
+STORAGE = {
+    "aws": re.compile(r"https://s3\.[a-z0-9-]+\.amazonaws\.com(?![\w.-])"),
+    "hetzner": re.compile(r"https://[a-z0-9-]+\.your-objectstorage\.com(?![\w.-])"),
+}
+"""The address of each provider's object storage, which is the stand-in's here."""
+
+
+def adapter(folder: Path, place: places.Place, endpoint: str = "") -> Callable[[UnitSpec], UnitSpec]:
+    """What makes units of one server fit for this machine. `endpoint` is where the stand-in for its provider's
+    object storage is."""
+    storage = STORAGE.get(folder.name) if endpoint else None
+    outside = _amazon(place, endpoint) if folder.name == "aws" and endpoint else {}
+
+    def here(text: str, known: Mapping[str, str]) -> str:
+        return renamed(storage.sub(endpoint, text) if storage else text, known)
 
     def adapt(spec: UnitSpec) -> UnitSpec:
         known = places.names(folder, place.networks)
         spec = replace(
             spec,
-            command=tuple(renamed(word, known) for word in spec.command),
-            environment={key: renamed(value, known) for key, value in spec.environment.items()},
+            command=tuple(here(word, known) for word in spec.command),
+            environment=outside | {key: here(value, known) for key, value in spec.environment.items()},
             volumes=tuple(_inside(folder / place.id, volume) for volume in spec.volumes),
         )
         return _program(spec, folder, place) if spec.image else spec
 
     return adapt
+
+
+def _amazon(place: places.Place, endpoint: str) -> dict[str, str]:
+    """How SDKs find the stand-in, and what tells a server its keys: what they know by themselves elsewhere."""
+    metadata = f"http://{place.address}:{PORT}"
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata,
+    }
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from rehost.providers.sandbox.aws_api import additions
 from rehost.providers.sandbox.aws_api.dialect import AwsDialect, refusal
@@ -48,6 +48,8 @@ class Request:
     app: App
     """moto."""
     anonymous: bool = False
+    session: Any = None
+    """moto's session of a role, where a server was told the keys that the request is signed with."""
     locks: list[threading.Lock] = field(default_factory=list)
 
     @property
@@ -67,6 +69,11 @@ class Request:
     def header(self, name: str) -> str:
         """A header; empty if there is none."""
         return str(self.environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
+
+    def query(self, name: str) -> str:
+        """A parameter of the address, as presigned URLs have them; empty if there is none."""
+        found = parse_qs(str(self.environ.get("QUERY_STRING", ""))).get(name)
+        return found[0] if found else ""
 
     def get(self, name: str) -> str:
         """A parameter; empty if there is none."""
@@ -199,11 +206,13 @@ class Strict:
         self._app, self._dialect, self._settings = app, dialect, settings
         self._one = threading.RLock()
 
-    def __call__(self, environ: Environ, start_response: Any, *, anonymous: bool = False) -> Iterable[bytes]:
+    def __call__(
+        self, environ: Environ, start_response: Any, *, anonymous: bool = False, session: Any = None
+    ) -> Iterable[bytes]:
         call = self._dialect.call(environ)
         if self._settings.flavour == "objects" and call.service != "s3":
             return refusal(call, "AccessDenied", 403, "This is an object storage").send(start_response)
-        request = Request(call, environ, self._settings, self._app, anonymous)
+        request = Request(call, environ, self._settings, self._app, anonymous, session)
         if call.service == "s3":
             return self._answer(request).send(start_response)
         with self._one:
@@ -213,6 +222,10 @@ class Strict:
         call = request.call
         load(call.service)
         try:
+            if request.session is not None:
+                from rehost.providers.sandbox.aws_api.strict.roles import judge
+
+                judge(request)
             for function in (*SETTLE.get(call.service, ()), *BEFORE.get(call.name, ())):
                 function(request)
             answer = run(self._app, request.environ)

@@ -37,18 +37,24 @@ def _block(bucket: Any, name: str) -> bool:
     return bool(block is not None and getattr(block, name))
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """What may stand alone or in a list."""
     return value if isinstance(value, list) else [value]
+
+
+def action_of(operation: str) -> str:
+    """The action that a call needs to be allowed."""
+    return _ACTIONS.get(operation, f"s3:{operation}")
 
 
 def _for_all(statement: dict[str, Any]) -> bool:
     principal = statement.get("Principal")
-    return principal == "*" or (isinstance(principal, dict) and "*" in _list(principal.get("AWS", [])))
+    return principal == "*" or (isinstance(principal, dict) and "*" in as_list(principal.get("AWS", [])))
 
 
 def _matches(statement: dict[str, Any], action: str, resource: str) -> bool:
-    actions = any(fnmatchcase(action.lower(), str(a).lower()) for a in _list(statement.get("Action", [])))
-    return actions and any(fnmatchcase(resource, str(r)) for r in _list(statement.get("Resource", [])))
+    actions = any(fnmatchcase(action.lower(), str(a).lower()) for a in as_list(statement.get("Action", [])))
+    return actions and any(fnmatchcase(resource, str(r)) for r in as_list(statement.get("Resource", [])))
 
 
 def _statements(bucket: Any) -> list[dict[str, Any]]:
@@ -56,12 +62,12 @@ def _statements(bucket: Any) -> list[dict[str, Any]]:
     if not policy:
         return []
     found = json.loads(policy if isinstance(policy, str) else policy.decode())
-    return [row for row in _list(found.get("Statement", [])) if isinstance(row, dict)]
+    return [row for row in as_list(found.get("Statement", [])) if isinstance(row, dict)]
 
 
 def allowed(bucket: Any, key: str, operation: str) -> bool:
     """Whether anybody may do it."""
-    action = _ACTIONS.get(operation, f"s3:{operation}")
+    action = action_of(operation)
     resource = f"arn:aws:s3:::{bucket.name}/{key}" if key else f"arn:aws:s3:::{bucket.name}"
     mine = [row for row in _statements(bucket) if _for_all(row) and _matches(row, action, resource)]
     if any(row.get("Effect") == "Deny" for row in mine):
@@ -101,14 +107,14 @@ def _policy(request: Request) -> None:
         return
     try:
         policy = json.loads(request.body)
-        rows = _list(policy["Statement"])
+        rows = as_list(policy["Statement"])
         good = all(
             row["Effect"] in ("Allow", "Deny")
             and (row.get("Principal") or row.get("NotPrincipal"))
             and (row.get("Action") or row.get("NotAction"))
             for row in rows
         )
-        resources = [str(r) for row in rows for r in _list(row.get("Resource", []))]
+        resources = [str(r) for row in rows for r in as_list(row.get("Resource", []))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refusal("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'") from error
     if not good:
