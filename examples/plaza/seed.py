@@ -55,8 +55,7 @@ def main() -> None:
     if found and found["posts"]:
         sys.stdout.write(f"{found['posts']} posts are there already\n")
         return
-    settings = BotoConfig(max_pool_connections=16, s3={"addressing_style": "path"} if config.s3_endpoint else {})
-    client = boto3.client("s3", endpoint_url=config.s3_endpoint, region_name=config.region, config=settings)
+    client = boto3.client("s3", config=BotoConfig(max_pool_connections=16))
 
     def upload(number: int) -> tuple[str, int, str]:
         content, key = picture(number), f"pictures/{number:06}.png"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -52,6 +54,27 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     made.rehost("sandbox", "down")
 
 
+def ask(address: str, path: str, content: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(address, 8080, timeout=30)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("GET" if content is None else "POST", path, content, names)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def pictures_come_back(machines: Path) -> None:
+    """A picture that one server took is in the bucket, and another server has it from there."""
+    known = [json.loads(path.read_text()) for path in machines.glob("*/machine.json")]
+    first, second = (machine["address"] for machine in known if "-app-" in machine["name"])
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(64)
+    status, said = ask(first, "/api/pictures", picture, Content_Type="image/png", X_Account="ada")
+    assert status == 201, said
+    made = json.loads(said)
+    assert made["sha256"] == hashlib.sha256(picture).hexdigest()
+    assert ask(second, f"/api/pictures/{made['id']}") == (200, picture)
+    assert ask(second, "/api/pictures/999999")[0] == 404
+
+
 @pytest.mark.parametrize("provider", ["aws", "hetzner"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_stays_as_it_is_and_leaves_nothing(example: Path, provider: str, sandbox: Sandbox) -> None:
@@ -65,6 +88,8 @@ def test_an_example_runs_stays_as_it_is_and_leaves_nothing(example: Path, provid
         if row["type"] == "rehost:host/unit:Unit"
     ]
     assert set(units) == {"running"}
+    if example.name == "plaza":
+        pictures_come_back(sandbox.folder / ".rehost-sandbox" / "machines" / provider)
     sandbox.rehost("destroy", *on, "--yes", "--delete-data", "*")
     machines = sandbox.folder / ".rehost-sandbox" / "machines" / provider
     assert [path.name for path in machines.iterdir() if path.is_dir() and any(path.iterdir())] == []

@@ -19,9 +19,6 @@ class Config:
     bucket: str
     media_url: str
     """What the public names of pictures begin with: `https://media.plaza.example`."""
-    region: str
-    s3_endpoint: str | None
-    """Where the bucket is served; None is Amazon's own."""
     host: str
     port: int
     session_key: str
@@ -37,8 +34,6 @@ class Config:
             database_url=given["DATABASE_URL"],
             bucket=given["MEDIA_BUCKET"],
             media_url=given["MEDIA_URL"].rstrip("/"),
-            region=given.get("MEDIA_REGION", "us-east-1"),
-            s3_endpoint=given.get("MEDIA_ENDPOINT") or None,
             host=given.get("HOST", "127.0.0.1"),
             port=int(given.get("PORT", "8080")),
             session_key=given["SESSION_KEY"],

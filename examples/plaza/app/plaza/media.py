@@ -1,4 +1,4 @@
-"""Pictures in the bucket."""
+"""Pictures in the bucket. Where that is and who may use it boto3 is told by its variables, or by the server."""
 
 from __future__ import annotations
 
@@ -26,15 +26,8 @@ class Media:
 
     def __init__(self, config: Config) -> None:
         self._bucket = config.bucket
-        settings = BotoConfig(
-            connect_timeout=3,
-            read_timeout=30,
-            retries={"total_max_attempts": 2},
-            s3={"addressing_style": "path" if config.s3_endpoint else "auto"},
-        )
-        self._client = boto3.client(
-            "s3", endpoint_url=config.s3_endpoint, region_name=config.region, config=settings
-        )
+        settings = BotoConfig(connect_timeout=3, read_timeout=30, retries={"total_max_attempts": 2})
+        self._client = boto3.client("s3", config=settings)
 
     def put(self, content: bytes, type_: str) -> tuple[str, str]:
         """Store a picture under a name of its own; its key and the SHA-256 of its bytes."""

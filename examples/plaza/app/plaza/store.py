@@ -114,6 +114,12 @@ class Store:
             row = connection.execute(f"{_POST} where posts.id = %s", (id_,)).fetchone()
             return None if row is None else self._shown(row)
 
+    def picture(self, id_: int) -> tuple[str, str] | None:
+        """Key and type of a picture."""
+        with self._connection() as connection:
+            row = connection.execute("select key, type from pictures where id = %s", (id_,)).fetchone()
+            return None if row is None else (row["key"], row["type"])
+
     def timeline(self, before: int | None = None) -> list[dict[str, Any]]:
         """The newest posts, or those before one of them."""
         with self._connection() as connection:

@@ -20,6 +20,7 @@ from plaza.store import Answer, Store, Unavailable
 DRAIN_S = 5.0
 """So long requests that are under way have when the program is asked to end."""
 _POST = re.compile(r"/api/posts/(\d{1,18})")
+_PICTURE = re.compile(r"/api/pictures/(\d{1,18})")
 
 
 class Refused(Exception):
@@ -111,6 +112,11 @@ class Handler(BaseHTTPRequestHandler):
             if post is None:
                 raise Refused(404, "there is no such post")
             self._json(200, post)
+        elif picture := _PICTURE.fullmatch(url.path):
+            found = self.server.store.picture(int(picture[1]))
+            if found is None:
+                raise Refused(404, "there is no such picture")
+            self._send(200, found[1], self.server.media.get(found[0]))
         else:
             raise Refused(404, "there is nothing here")
 
