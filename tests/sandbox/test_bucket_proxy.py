@@ -289,6 +289,7 @@ def test_the_stand_in_keeps_no_more_than_it_has_room_for() -> None:
     [
         ("https://plaza-media-1.s3.eu-central-1.amazonaws.com", "aws", ("http://127.0.0.1:1", "/plaza-media-1")),
         ("https://a.b.fsn1.your-objectstorage.com", "hetzner", ("http://127.0.0.1:2", "/a.b")),
+        ("https://plaza-1.127.0.0.1:4711", "hetzner", ("http://127.0.0.1:2", "/plaza-1")),
         ("http://127.0.0.1:9", "aws", ("http://127.0.0.1:9", "")),
     ],
 )

@@ -187,3 +187,15 @@ def test_an_object_storage_of_hetzners_is_s3_and_no_more(aws: Served, serve: Any
     assert requests.get(f"{objects.url}/box-2/k", timeout=10).content == b"open"
     assert refused(objects.client("ec2").describe_vpcs)[1] == 403
     assert refused(objects.client("s3", secret="of AWS").list_buckets) == ("SignatureDoesNotMatch", 403)
+
+
+def test_a_bucket_that_kept_versions_is_emptied_of_deleted_objects(s3: Any) -> None:
+    s3.put_bucket_versioning(Bucket="box", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="box", Key="a", Body=b"x")
+    s3.delete_object(Bucket="box", Key="a")
+    s3.put_bucket_versioning(Bucket="box", VersioningConfiguration={"Status": "Suspended"})
+    found = s3.list_object_versions(Bucket="box")
+    rows = [*found["Versions"], *found["DeleteMarkers"]]
+    every = [{"Key": row["Key"], "VersionId": row["VersionId"]} for row in rows]
+    assert "Errors" not in s3.delete_objects(Bucket="box", Delete={"Objects": every})
+    s3.delete_bucket(Bucket="box")

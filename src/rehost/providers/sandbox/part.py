@@ -68,16 +68,21 @@ def stand_in(
     return _kept(kind, api, api.dialect, kept, machines, memory)
 
 
-def internet(addresses: Mapping[str, str], socket_: int, kept: Path | None) -> App:
-    """DNS and certificate authority. The name servers have the port of the socket, at addresses of their own."""
+def internet(addresses: Mapping[str, str], socket_: int, kept: Path | None, folder: Path) -> App:
+    """DNS and certificate authority. The name servers have the port of the socket, at addresses of their own; the
+    authority's root is that of the sandbox in `folder`."""
     import socket
 
     from rehost.providers.sandbox.internet.app import Internet
     from rehost.providers.sandbox.internet.registry import asked
+    from rehost.providers.sandbox.machines.authority import Authority
 
+    root = Authority(folder)
+    root.make()
     with socket.fromfd(socket_, socket.AF_INET, socket.SOCK_STREAM) as listener:
         port: int = listener.getsockname()[1]
-    return Internet({name: asked(address) for name, address in addresses.items()}, kept, port)
+    sources = {name: asked(address) for name, address in addresses.items()}
+    return Internet(sources, kept, port, root.signer())
 
 
 def _kept(
@@ -143,7 +148,8 @@ def _lock(folder: Path | None) -> TextIO | None:
 
 def _made(kind: str, settings: Mapping[str, Any], kept: Path | None) -> Standin:
     if kind == "internet":
-        return Standin(internet(settings["keys"], settings["socket"], kept), None, None)
+        folder = Path(settings["machines"]).parent
+        return Standin(internet(settings["keys"], settings["socket"], kept, folder), None, None)
     machines = (Path(settings["machines"]), settings["block"]) if settings["block"] else None
     return stand_in(kind, settings["keys"], settings["switches"], kept, machines)
 

@@ -15,6 +15,7 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from rehost.providers.sandbox.internet.authority import Authority
+from rehost.providers.sandbox.internet.issuing import Signer
 from rehost.providers.sandbox.internet.nameservers import Answers, NameServers
 from rehost.providers.sandbox.internet.registry import Registry, Source
 from rehost.stacks.acme.names import Names
@@ -23,11 +24,18 @@ from rehost.stacks.acme.names import Names
 class Internet:
     """Starts answering names at once; the rest is WSGI."""
 
-    def __init__(self, sources: Mapping[str, Source], folder: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        folder: Path | None = None,
+        port: int = 0,
+        above: Signer | None = None,
+    ) -> None:
         self.registry = Registry(sources, folder / "registry.json" if folder else None)
         self.servers = NameServers(Answers(self.registry), port)
         self.servers.start()
-        self.authority = Authority(Names(self.servers.address), folder / "authority.json" if folder else None)
+        kept = folder / "authority.json" if folder else None
+        self.authority = Authority(Names(self.servers.address), kept, above)
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         if not environ.get("PATH_INFO", "").startswith("/_sandbox/"):

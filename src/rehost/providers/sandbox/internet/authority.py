@@ -25,13 +25,13 @@ from josepy.errors import Error as JoseError
 from josepy.jwk import JWK
 from werkzeug.wrappers import Request, Response
 
-from rehost.providers.sandbox.internet.issuing import Issuer, names_of
+from rehost.providers.sandbox.internet.issuing import Issuer, Signer, names_of
 from rehost.stacks.acme.caa import judge
 from rehost.stacks.acme.names import Names
 from rehost.stacks.errors import ProviderError
 
-IDENTITY = "ca.sandbox"
-"""Its name in CAA records."""
+IDENTITIES = frozenset({"ca.sandbox", "letsencrypt.org"})
+"""Who it is in CAA records: it stands in for the authority that a stack has by itself."""
 _ALGORITHMS = {"RS256", "ES256", "ES384"}
 _LIFETIME = timedelta(days=7)
 _OPEN = ("pending", "ready", "processing")
@@ -77,9 +77,10 @@ class Signed:
 
 
 class Authority:
-    """The WSGI application. What it knows is JSON in `path`, where there is one."""
+    """The WSGI application. What it knows is JSON in `path`, where there is one; `above` is its root, or else it
+    makes one."""
 
-    def __init__(self, names: Names, path: Path | None = None) -> None:
+    def __init__(self, names: Names, path: Path | None = None, above: Signer | None = None) -> None:
         self.names, self._path = names, path
         self.behaviour = Behaviour()
         self._lock = threading.RLock()
@@ -87,7 +88,7 @@ class Authority:
         self.calls: Counter[str] = Counter()
         """Requests that were carried out, by kind."""
         kept = json.loads(path.read_text()) if path is not None and path.exists() else {}
-        self._issuer = Issuer(kept.get("keys"))
+        self._issuer = Issuer(kept.get("keys"), above)
         self._records: dict[str, dict[str, Any]] = kept.get("records") or {
             kind: {} for kind in ("accounts", "orders", "authorizations", "certificates")
         }
@@ -178,7 +179,7 @@ class Authority:
             "renewalInfo": f"{base}/renewal-info",
             "meta": {
                 "termsOfService": f"{base}/terms",
-                "caaIdentities": [IDENTITY],
+                "caaIdentities": sorted(IDENTITIES),
                 "externalAccountRequired": bool(self.behaviour.external),
             },
         }
@@ -417,7 +418,7 @@ class Authority:
                 told = f"found {sorted(seen)}" if seen else "found none"
                 return Problem(403, "unauthorized", f"no TXT record at _acme-challenge.{base} fits: {told}").body
             account = f"{signed.raw['kid']}"
-            verdict = judge(found["domain"], self.names.caa(found["domain"]), {IDENTITY}, account)
+            verdict = judge(found["domain"], self.names.caa(found["domain"]), IDENTITIES, account)
         except ProviderError as error:
             return Problem(400, "dns", f"{error.summary}: {error.why}").body
         if not verdict.allowed:

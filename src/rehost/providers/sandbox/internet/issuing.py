@@ -31,19 +31,26 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-class Issuer:
-    """A root that signs an issuer that signs certificates, made at first or kept from before."""
+Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
-    def __init__(self, kept: Mapping[str, str] | None = None) -> None:
+
+class Issuer:
+    """A root that signs an issuer that signs certificates, made at first or kept from before. `above` is the root,
+    where there is one."""
+
+    def __init__(self, kept: Mapping[str, str] | None = None, above: Signer | None = None) -> None:
         if kept:
             loaded = load_pem_private_key(kept["key"].encode(), None)
             assert isinstance(loaded, ec.EllipticCurvePrivateKey)
             self._key, self.root, self._middle = loaded, kept["root"], kept["middle"]
             return
-        root = ec.generate_private_key(ec.SECP256R1())
+        if above is None:
+            key = ec.generate_private_key(ec.SECP256R1())
+            title = _name("rehost sandbox root")
+            above = _authority(title, title, key.public_key(), key), key
+        top, signer = above
         self._key = ec.generate_private_key(ec.SECP256R1())
-        top = _authority("rehost sandbox root", "rehost sandbox root", root.public_key(), root)
-        middle = _authority("rehost sandbox issuer", "rehost sandbox root", self._key.public_key(), root)
+        middle = _authority(_name("rehost sandbox issuer"), top.subject, self._key.public_key(), signer)
         self.root, self._middle = (each.public_bytes(Encoding.PEM).decode() for each in (top, middle))
 
     def kept(self) -> dict[str, str]:
@@ -79,13 +86,13 @@ class Issuer:
 
 
 def _authority(
-    subject: str, issuer: str, public: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
     now = datetime.now(UTC) - timedelta(days=365)
     return (
         x509.CertificateBuilder()
-        .subject_name(_name(subject))
-        .issuer_name(_name(issuer))
+        .subject_name(subject)
+        .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)

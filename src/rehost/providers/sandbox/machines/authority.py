@@ -41,23 +41,29 @@ class Authority:
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         made = (
             _built(name, name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
             .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
         _write(self._key, _pem(key))
         _write(self.certificate, made.public_bytes(Encoding.PEM).decode())
 
-    def issue(self, names: tuple[str, ...]) -> tuple[str, str]:
-        """A certificate (with that of the authority) and its key, as PEM."""
-        issuer = x509.load_pem_x509_certificate(self.certificate.read_bytes())
+    def signer(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        """Its certificate and key."""
         signer = load_pem_private_key(self._key.read_bytes(), None)
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        return x509.load_pem_x509_certificate(self.certificate.read_bytes()), signer
+
+    def issue(self, names: tuple[str, ...]) -> tuple[str, str]:
+        """A certificate (with that of the authority) and its key, as PEM."""
+        issuer, signer = self.signer()
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
         made = (
             _built(subject, issuer.subject, key.public_key())
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .sign(signer, hashes.SHA256())
         )
         return made.public_bytes(Encoding.PEM).decode() + self.certificate.read_text(), _pem(key)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 import ssl
 import tempfile
 from collections.abc import Callable
-from http import HTTPStatus
 from pathlib import Path
 
+import h11
+
 from rehost.providers.sandbox.machines.authority import Authority
-from rehost.providers.sandbox.machines.doors import through
+from rehost.providers.sandbox.machines.relay import Headers, Relay
 from rehost.providers.sandbox.machines.world import Listener, Pair, Target
+from rehost.stacks.hosts.programs.forward import PIECE, pump
 
 CHECK_S, LIMIT_S = 0.5, 2.0
 """Between two health checks, and how long one may take."""
-_HEAD = 64 * 1024
-_HOP = re.compile(rb"(?im)^(?:connection|x-forwarded-(?:for|proto|port)):[^\r\n]*\r\n")
 
 
 class Balanced:
@@ -55,14 +54,26 @@ class Balanced:
             return False
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = b""
         if self.listener.http:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if self.listener.redirect is not None:
-                writer.write(_redirect(head, *self.listener.redirect))
-                await writer.drain()
-                return
-            first = self._forwarded(head, writer)
+            peer = writer.get_extra_info("peername")[0]
+            more = [
+                (b"x-forwarded-for", str(peer).encode()),
+                (b"x-forwarded-proto", b"https" if self.listener.tls else b"http"),
+                (b"x-forwarded-port", str(self.listener.port).encode()),
+            ]
+            await Relay(reader, writer, answer=self._answer, more=more, connect=self._connect).run()
+            return
+        far = await self._connect()
+        if far is None:
+            writer.transport.abort()
+            return
+        try:
+            await asyncio.gather(pump(reader, far[1]), pump(far[0], writer))
+        finally:
+            far[1].close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection to the next target that takes one."""
         chosen = [target for target in self.listener.targets if target in self.healthy]
         turn = next(self._turn)
         for number in range(len(chosen)):
@@ -71,41 +82,20 @@ class Balanced:
             if address is None:
                 continue
             try:
-                await through(reader, writer, (address, target.port), first=first)
-                return
+                return await asyncio.open_connection(address, target.port, limit=PIECE)
             except ConnectionRefusedError:
                 self.healthy.discard(target)
-        if self.listener.http:
-            writer.write(_answer(503, "no target is healthy\n"))
-            await writer.drain()
-        else:
-            writer.transport.abort()
+        return None
 
-    def _forwarded(self, head: bytes, writer: asyncio.StreamWriter) -> bytes:
-        """The head of a request as the target gets it. One request goes over a connection, so that each is
-        spread; a connection that becomes another protocol stays as it is."""
-        peer = writer.get_extra_info("peername")[0]
-        proto = "https" if self.listener.tls else "http"
-        more = (
-            f"X-Forwarded-For: {peer}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Port: {self.listener.port}\r\n"
-        )
-        if re.search(rb"(?im)^upgrade:", head):
-            return head[:-2] + more.encode() + b"\r\n"
-        return _HOP.sub(b"", head)[:-2] + more.encode() + b"Connection: close\r\n\r\n"
-
-
-def _redirect(head: bytes, port: int, status: int) -> bytes:
-    words = head.split(b"\r\n", 1)[0].split(b" ")
-    path = words[1].decode("latin-1") if len(words) > 1 else "/"
-    named = re.search(rb"(?im)^host:[ \t]*([^\r\n:]+)", head)
-    host = named[1].decode("latin-1") if named else ""
-    where = f"https://{host}{'' if port == 443 else f':{port}'}{path}"
-    return _answer(status, "", f"Location: {where}\r\n")
-
-
-def _answer(status: int, text: str, more: str = "") -> bytes:
-    first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{more}"
-    return f"{first}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode("latin-1")
+    def _answer(self, request: h11.Request) -> tuple[int, Headers] | None:
+        """What a listener that only sends visitors elsewhere says."""
+        if self.listener.redirect is None:
+            return None
+        port, status = self.listener.redirect
+        named = next((value for name, value in request.headers if name == b"host"), b"").decode("latin-1")
+        host = named.partition(":")[0]
+        where = f"https://{host}{'' if port == 443 else f':{port}'}{request.target.decode('latin-1')}"
+        return status, [(b"location", where.encode("latin-1"))]
 
 
 def context(pairs: tuple[Pair, ...], authority: Authority) -> ssl.SSLContext | None:

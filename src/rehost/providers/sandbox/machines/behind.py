@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rehost.providers.sandbox.hcloud_api import HcloudApi
+from rehost.providers.sandbox.machines import places
 from rehost.providers.sandbox.machines.reality import Reality, Source, say
 from rehost.providers.sandbox.wire import App, Dialect, Environ, run
 
@@ -47,4 +48,7 @@ def reality_of(kind: str, app: Any, folder: Path, block: int) -> Reality:
         from rehost.providers.sandbox.machines.aws import Aws
 
         source = Aws(block)
-    return Reality(source, folder / source.name, block)
+    made = Reality(source, folder / source.name, block)
+    if kind != "hcloud":
+        app.addresses = lambda: places.names(made.folder)
+    return made

@@ -36,7 +36,8 @@ ROOM = 256 * 1024**2
 """Bytes that are kept at most, whatever the server of the asked-for size would have."""
 TIMEOUT_S = 30.0
 PIECE = 64 * 1024
-_HOSTS = re.compile(r"(.+?)\.(?:s3[.-][a-z0-9-]+\.amazonaws\.com|[a-z0-9]+\.your-objectstorage\.com)")
+_HOSTS = re.compile(r"(.+?)\.(?:s3[.-][a-z0-9-]+\.amazonaws\.com|[a-z0-9]+\.your-objectstorage\.com|127\.0\.0\.1)")
+"""Host names of buckets; that of Hetzner's is made of where its API is asked."""
 _PARTS = {"aws": "aws", "hetzner": "objects"}
 """The stand-in that has the buckets, by the folder of the machines."""
 _ASKED = ("Accept", "Origin", "User-Agent")
@@ -174,6 +175,8 @@ def _given(kept: Kept, environ: dict[str, Any], said: str) -> Response:
     response.headers["X-Cache"] = said
     if environ["REQUEST_METHOD"] == "GET":
         response.make_conditional(environ, accept_ranges=True, complete_length=len(kept.body))
+        # The server adds one of its own.
+        response.headers.pop("Date", None)
     return response
 
 
