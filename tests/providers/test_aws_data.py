@@ -107,7 +107,7 @@ def test_a_database_is_what_was_asked_for() -> None:
     assert {key: inputs[key] for key in asked} == asked
     (group,) = of_type(made, "aws:rds/parameterGroup:ParameterGroup").values()
     assert group.inputs["family"] == "postgres16"
-    assert [row["value"] for row in group.inputs["parameters"]] == ["1", "8192"]
+    assert [row["value"] for row in group.inputs["parameters"]] == ["1", "1", "8192"]
     assert len(of_type(made, "aws:rds/subnetGroup:SubnetGroup")["main"].inputs["subnetIds"]) == 2
 
 
@@ -121,9 +121,9 @@ def test_only_those_who_are_named_are_let_in_and_without_any_the_network() -> No
 
 
 def test_without_parameters_there_is_no_group_of_them() -> None:
-    made = graph(stack(parameters={}, reachable_from=()))
+    made = graph(stack(parameters={"rds.logical_replication": 0}, reachable_from=()))
     assert not of_type(made, "aws:rds/parameterGroup:ParameterGroup")
-    assert "parameterGroupName" not in of_type(made, INSTANCE)["main"].inputs
+    assert of_type(made, INSTANCE)["main"].inputs["parameterGroupName"] == "default.postgres16"
 
 
 def test_mysql_is_the_same_with_its_own_names() -> None:

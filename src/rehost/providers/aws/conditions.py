@@ -3,6 +3,7 @@ inputs. Facts: the official provider's own conditions on replacement."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from rehost.providers.base import Condition
 from rehost.stacks.graph import Value, is_unknown
 from rehost.stacks.ports import Change, Disruption
 
+_DEFAULT = re.compile(r"default\.")
 _PEERS = {"cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId"}
 
 
@@ -74,9 +76,12 @@ def _cache(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -
     return change
 
 
-def _database(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change:
-    """Storage grows and never shrinks; versions only go up."""
+def _database(change: Change, old: Mapping[str, Value], new: Mapping[str, Value]) -> Change | None:
+    """Storage grows and never shrinks; versions only go up. Without parameters of its own it has Amazon's."""
     del old, new
+    sides = [change.old, change.new]
+    if change.path == "parameterGroupName" and None in sides and any(_DEFAULT.match(str(side)) for side in sides):
+        return None
     if is_unknown(change.new) or change.new is None:
         return change
     shrinks = change.path == "allocatedStorage" and change.new < (change.old or 0)

@@ -62,6 +62,8 @@ def database(make: AwsLowering, name: str, wanted: Database, subnets: list[str])
     }
     yield make.tagged(t.DB_SUBNETS, name, component, about)
     parameters, settings = f"{name}-{family(wanted)}", parameters_of(wanted)
+    # The one that Amazon has for everybody: what is left out would stay as it is.
+    parameter_group: Value = f"default.{family(wanted)}"
     if settings:
         # Which ones an engine takes at once differs; with a restart it takes all.
         rows = [
@@ -75,6 +77,7 @@ def database(make: AwsLowering, name: str, wanted: Database, subnets: list[str])
             "parameters": rows,
         }
         yield make.tagged(t.DB_PARAMETERS, parameters, component, group)
+        parameter_group = make.ref(t.DB_PARAMETERS, parameters)
     inputs: dict[str, Value] = {
         "identifier": make.lowering.physical(name),
         "engine": wanted.engine,
@@ -90,7 +93,7 @@ def database(make: AwsLowering, name: str, wanted: Database, subnets: list[str])
         "port": wanted.port,
         "dbSubnetGroupName": make.ref(t.DB_SUBNETS, name),
         "vpcSecurityGroupIds": [make.ref(t.GROUP, full)],
-        "parameterGroupName": make.ref(t.DB_PARAMETERS, parameters) if settings else None,
+        "parameterGroupName": parameter_group,
         "publiclyAccessible": False,
         "multiAz": wanted.high_availability,
         "backupRetentionPeriod": wanted.backups.keep_days,

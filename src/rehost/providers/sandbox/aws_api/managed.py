@@ -44,13 +44,25 @@ def databases(put: Put) -> None:
 
     def changed(self: Any, db_instance_identifier: str, db_kwargs: Any) -> Any:
         given = dict(db_kwargs)
+        # moto has no groups of Amazon's own until a database is looked at that has one.
+        default = str(given.get("db_parameter_group_name") or "").startswith("default.")
+        if default:
+            db_kwargs.pop("db_parameter_group_name")
         database: Any = modify(self, db_instance_identifier, db_kwargs)
+        if default:
+            database.db_parameter_group_name = None
         if given.get("db_port_number"):
             database.port = int(given["db_port_number"])
         if given.get("enable_performance_insights") is not None:
             database.performance_insights_enabled = bool(given["enable_performance_insights"])
         return database
 
+    def default_group(self: Any) -> tuple[str, str]:
+        parts = str(self.engine_version).split(".")
+        family = f"{self.engine.lower()}{'.'.join(parts[: 1 if self.engine == 'postgres' else 2])}"
+        return family, f"default.{family}"
+
+    put(models.DBInstance, "default_db_parameter_group_details", default_group)
     put(models.RDSBackend, "modify_db_instance", changed)
     put(models.RDSBackend, "modify_db_subnet_group", keep_group)
     put(models.DBInstance, "__init__", with_own_id)
