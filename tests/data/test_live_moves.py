@@ -35,17 +35,23 @@ STACK: dict[str, Any] = {
         "nightly": {"image": "plaza:1", "on": "app", "command": "clean", "schedule": "30 3 * * *"},
     },
     "buckets": {"media": {}},
-    "dns": {"plaza.example": [{"name": "@", "to": "servers.app"}, {"name": "www", "cname": "plaza.example"}]},
+    "dns": {
+        "plaza.example": [
+            {"name": "@", "to": "servers.app"},
+            {"name": "www", "cname": "plaza.example"},
+            {"name": "api", "to": "servers.app"},
+        ]
+    },
 }
 
 
 class Platform:
     """A running stack on an old cloud, and its way to a new one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: Any) -> None:
         self.folder = folder
         self.clouds = {"old": MemoryCloud(), "new": MemoryCloud()}
-        self.stack = Stack.model_validate(STACK)
+        self.stack = Stack.model_validate({**STACK, **changes})
         self.at("old").deploy()
         self.put("old", "a")
         self.both: set[str] = set()
@@ -55,7 +61,8 @@ class Platform:
     def at(self, target: str) -> Deployment:
         store = file_store(self.folder, Passphrase("horse"))
         adapter = MemoryAdapter(cloud=self.clouds[target])
-        return Deployment(self.stack, self.stack.targets[target], adapter, store, {}, clock=Clock(pace=200))
+        given = {"CHAIN": "a chain", "KEY": "a key"}
+        return Deployment(self.stack, self.stack.targets[target], adapter, store, given, clock=Clock(pace=200))
 
     def put(self, target: str, key: str) -> None:
         self.bucket(target).put(key, ObjectMeta(), len(key), [key.encode()])
@@ -102,8 +109,8 @@ def platform(tmp_path: Path) -> Platform:
     return made
 
 
-def addresses(platform: Platform, target: str) -> tuple[str, ...]:
-    return addresses_of(platform.at(target))["plaza.example", "A"].values
+def addresses(platform: Platform, target: str, name: str = "plaza.example") -> tuple[str, ...]:
+    return addresses_of(platform.at(target))[name, "A"].values
 
 
 def test_nothing_stops_without_a_go_and_nothing_runs_at_both_sides(platform: Platform) -> None:
@@ -121,9 +128,37 @@ def test_nothing_stops_without_a_go_and_nothing_runs_at_both_sides(platform: Pla
 
 
 def test_the_old_zone_sends_everybody_to_the_new_side(platform: Platform) -> None:
+    for name in ("plaza.example", "api.plaza.example"):
+        assert addresses(platform, "old", name) == addresses(platform, "old")
     before = addresses(platform, "old")
     platform.migrate()
-    assert before != addresses(platform, "old") == addresses(platform, "new")
+    for name in ("plaza.example", "api.plaza.example"):
+        assert before != addresses(platform, "old", name) == addresses(platform, "new", name)
+
+
+def test_a_buckets_public_name_is_answered_at_both_sides_and_turned(tmp_path: Path) -> None:
+    own = {
+        "domains": ["*.plaza.example"],
+        "issuer": "upload",
+        "certificate": "${secrets.chain}",
+        "private_key": "${secrets.key}",
+    }
+    platform = Platform(
+        tmp_path,
+        buckets={"media": {"public_read": True, "public_name": "media.plaza.example"}},
+        certificates={"own": own},
+        secrets={"chain": {"from_env": "CHAIN"}, "key": {"from_env": "KEY"}},
+    )
+    name, proxy = "media.plaza.example", "bucket-media@plaza-bucket-media-1"
+    before = addresses(platform, "old", name)
+    platform.migrate("freeze")
+    assert [proxy] == platform.running("old") == platform.running("new")
+    assert addresses(platform, "old", name) == before
+    platform.migrate()
+    assert platform.both == {proxy}
+    assert before != addresses(platform, "old", name) == addresses(platform, "new", name)
+    rollback(platform.move(), lose_writes=True)
+    assert addresses(platform, "old", name) == before
 
 
 def test_an_ordinary_deploy_in_the_middle_of_a_move_starts_nothing(platform: Platform) -> None:

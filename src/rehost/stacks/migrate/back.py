@@ -12,6 +12,7 @@ from rehost.stacks.migrate.journal import MoveJournal, Progressed, progress_of
 from rehost.stacks.migrate.lock import only_one
 from rehost.stacks.migrate.migration import BACK, JOURNAL
 from rehost.stacks.migrate.move import COMMITTED, FROZEN, RELEASED, Move
+from rehost.stacks.migrate.names import parts_of
 from rehost.stacks.migrate.units import part, set_units
 
 
@@ -52,7 +53,7 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
             else:
                 content.undo()
         if RELEASED in marks:
-            told["names"] = part(move, move.source, [f"dns.{zone}" for zone in move.source.stack.dns])
+            told["names"] = part(move, move.source, parts_of(move.source.stack))
         if FROZEN in marks:
             told["released"] = set_units(move, move.source, dict.fromkeys(move.source.stack.services, False))
             told["pause"] = round(move.now - began, 3)

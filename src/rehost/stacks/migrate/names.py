@@ -34,6 +34,13 @@ def pointed(stack: Stack, target: Deployment) -> Stack:
     return stack.model_copy(update={"dns": zones})
 
 
+def parts_of(stack: Stack) -> list[str]:
+    """The components that hold a stack's records, those of public names of buckets among them."""
+    names = {record.full(zone) for zone, records in stack.dns.items() for record in records}
+    names |= {name for name in named(stack).values() if stack.zone_of(name) is not None}
+    return [f"dns.{name}" for name in sorted(names | stack.dns.keys())]
+
+
 def turned(source: Deployment, target: Deployment) -> Deployment:
     """The source, with its zones pointing to the target."""
     return replace(source, stack=pointed(source.stack, target))

@@ -7,7 +7,7 @@ from contextlib import closing
 from rehost.stacks.errors import Unproven
 from rehost.stacks.migrate.addresses import changes, name_servers
 from rehost.stacks.migrate.move import FROZEN, RELEASED, Facts, Move
-from rehost.stacks.migrate.names import turned
+from rehost.stacks.migrate.names import parts_of, turned
 from rehost.stacks.migrate.units import part, set_units
 
 
@@ -39,7 +39,7 @@ class Cutover:
             if move.record["pause"] is None:
                 move.record["pause"] = round(move.now - move.marks[FROZEN], 3)
             with closing(turned(move.source, move.target)) as source:
-                told["turned"] = part(move, source, [f"dns.{zone}" for zone in source.stack.dns])
+                told["turned"] = part(move, source, parts_of(source.stack))
         move.record["addresses"] = changes(move.source, move.target)
         servers = name_servers(move.target)
         zones = sorted(move.target.stack.dns)
