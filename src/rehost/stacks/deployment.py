@@ -142,20 +142,18 @@ class Deployment:
     def checks(self, addresses: Mapping[str, str]) -> Iterator[Row]:
         """The stack's checks with their answers, asked one after the other. `addresses` says where host names lead
         to on this side."""
-        lowering, known = self._known("a check asks what is not there yet")
-
-        def text(template: str) -> str:
-            return str(known(lowering.text(template, lambda address: self.adapter.export(lowering, address))))
-
-        def place(database: str) -> Place:
-            return place_of(known(dict(self.adapter.place(lowering, database))))
-
-        yield from answers(self.stack.checks, text, place, lambda: self.connection, addresses, self.environment)
+        checks, environment = self.stack.checks, self.environment
+        yield from answers(checks, self.text, self.place, lambda: self.connection, addresses, environment)
 
     def place(self, database: str) -> Place:
         """Where a database is, and whose it is. Raises Refused where it is not deployed."""
         lowering, known = self._known(f"databases.{database} is not there yet")
         return place_of(known(dict(self.adapter.place(lowering, database))))
+
+    def text(self, template: str) -> str:
+        """A text with its references as they are deployed. Raises Refused where something is not."""
+        lowering, known = self._known(f"what {template} refers to is not there yet")
+        return str(known(lowering.text(template, lambda address: self.adapter.export(lowering, address))))
 
     def _known(self, otherwise: str) -> tuple[Lowering, Callable[[Value], Any]]:
         """The stack as it is lowered, and what tells values of its resources as they are deployed, or raises

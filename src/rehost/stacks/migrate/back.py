@@ -13,6 +13,7 @@ from rehost.stacks.migrate.lock import only_one
 from rehost.stacks.migrate.migration import BACK, JOURNAL
 from rehost.stacks.migrate.move import COMMITTED, FROZEN, RELEASED, Move
 from rehost.stacks.migrate.names import parts_of
+from rehost.stacks.migrate.stragglers import components
 from rehost.stacks.migrate.units import part, set_units
 
 
@@ -55,7 +56,9 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
         if RELEASED in marks:
             told["names"] = part(move, move.source, parts_of(move.source.stack))
         if FROZEN in marks:
-            told["released"] = set_units(move, move.source, dict.fromkeys(move.source.stack.services, False))
+            released = dict.fromkeys(move.source.stack.services, False)
+            part(move, move.source, components(move.source.stack))
+            told["released"] = set_units(move, move.source, released)
             told["pause"] = round(move.now - began, 3)
         journal.append({"kind": "ended", "outcome": BACK, "over": True, "at": move.now})
         _noted(move, BACK)

@@ -14,13 +14,14 @@ from rehost.stacks.migrate.move import Move
 from rehost.stacks.plan import Wishes
 
 
-def set_units(move: Move, side: Deployment, hold: Mapping[str, bool]) -> dict[str, int]:
-    """Bring services of a side into the state that `hold` says (True: kept from running), and nothing else.
+def set_units(move: Move, side: Deployment, hold: Mapping[str, bool], more: Iterable[str] = ()) -> dict[str, int]:
+    """Bring services of a side into the state that `hold` says (True: kept from running), `more` components with
+    them, and nothing else.
 
     Answers the steps by action. Raises RehostError with the outcome's code.
     """
     with closing(replace(side, hold=hold)) as held:
-        return part(move, held, [f"{SERVICES}{name}" for name in hold])
+        return part(move, held, [*(f"{SERVICES}{name}" for name in hold), *more])
 
 
 def part(move: Move, side: Deployment, components: Iterable[str]) -> dict[str, int]:

@@ -45,9 +45,12 @@ def all_of(folder: Path) -> dict[str, Place]:
 
 
 def names(folder: Path, networks: Iterable[str] = ()) -> dict[str, str]:
-    """What addresses, ranges and host names of the provider stand for here, seen from these networks."""
+    """What addresses, ranges and host names of the provider stand for here, seen from these networks; and public
+    host names of the others."""
     found = _read(folder / "names.json") or {}
-    return {name: to for network in ("", *networks) for name, to in found.get(network, {}).items()}
+    others = {path: _read(path) or {} for path in folder.parent.glob("*/names.json")}
+    public = {name: to for known in others.values() for name, to in known.get("", {}).items()}
+    return {**public, **{name: to for network in ("", *networks) for name, to in found.get(network, {}).items()}}
 
 
 def names_by_network(folder: Path) -> dict[str, dict[str, str]] | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehost.providers.sandbox import postgres
+from rehost.providers.sandbox.environment import TRUST
 from rehost.providers.sandbox.machines import bucketproxy, entrypoint, places
 from rehost.providers.sandbox.machines.metadata import PORT
 from rehost.stacks import bucketproxy as wanted

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from rehost.stacks.errors import OperatorNeeded, Unproven
 from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.migrate.contents.databases import carried
 from rehost.stacks.migrate.move import FROZEN, RELEASED, Facts, Move
+from rehost.stacks.migrate.stragglers import components, passing_on
 from rehost.stacks.migrate.units import set_units
 
 
@@ -42,7 +45,7 @@ class Freeze:
                 )
             move.mark(FROZEN)
         # Services first: what they have begun is brought to its end.
-        steps = set_units(move, move.source, dict.fromkeys(services, True)) if services else {}
+        steps = _stopped(move, services) if services else {}
         running = _running(move)
         if running:
             raise Unproven(
@@ -52,6 +55,12 @@ class Freeze:
             )
         fences = {content.kind: content.freeze() for content in move.contents}
         return {"services": services, "steps": steps, "since": move.marks[FROZEN], **fences}
+
+
+def _stopped(move: Move, services: list[str]) -> dict[str, int]:
+    """Stop, and pass visitors on to the new side, which takes them once it is let go."""
+    with closing(passing_on(move.source, move.target)) as side:
+        return set_units(move, side, dict.fromkeys(services, True), components(move.source.stack))
 
 
 def _list(move: Move, services: list[str]) -> list[str]:
