@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from rehost.stacks.errors import Refused, RehostError
@@ -13,7 +13,7 @@ from rehost.stacks.migrate.lock import only_one
 from rehost.stacks.migrate.migration import BACK, JOURNAL
 from rehost.stacks.migrate.move import COMMITTED, FROZEN, RELEASED, Move
 from rehost.stacks.migrate.names import parts_of
-from rehost.stacks.migrate.stragglers import components
+from rehost.stacks.migrate.stragglers import components, passing_on
 from rehost.stacks.migrate.units import part, set_units
 
 
@@ -47,7 +47,9 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
             )
         began, told = move.now, dict[str, Any]()
         if FROZEN in marks:
-            told["held"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, True))
+            hold = dict.fromkeys(move.target.stack.services, True)
+            with closing(passing_on(move.target, move.source)) as side:
+                told["held"] = set_units(move, side, hold, components(side.stack) if RELEASED in marks else ())
         for content in move.contents:
             if RELEASED in marks and not content.behind():
                 told[content.kind] = content.back()

@@ -72,7 +72,8 @@ def passing_on(source: Deployment, target: Deployment) -> Deployment:
 
 def components(stack: Stack) -> list[str]:
     """What forwarders of a stack are called, whether there are any or not."""
-    return [f"{SERVICES}{name}{SUFFIX}" for name, service in stack.services.items() if service.ports]
+    names = {name.removesuffix(SUFFIX) for name, service in stack.services.items() if service.ports}
+    return [f"{SERVICES}{name}{SUFFIX}" for name in sorted(names)]
 
 
 def _named(stack: Stack, family: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from rehost.stacks.errors import OperatorNeeded, Refused, RehostError, Unproven
 from rehost.stacks.migrate.events import Found, Progress
 from rehost.stacks.migrate.move import PROGRESS_S, Facts, Move
 from rehost.stacks.model import Stack
+from rehost.stacks.sql.port import Place, SqlAway
 
 if TYPE_CHECKING:
     from rehost.stacks.data.postgres.fence import Proof
@@ -24,6 +25,8 @@ TURNED, RETURNED = "turned ", "returned "
 """Marks by database: changes flow from the new side to the old one; the old side holds all of them."""
 ENGINE = "postgres"
 SHOWN = 5
+STARTING_S = 30.0
+"""Seconds that a database of the new side has to be there."""
 
 
 def carried(stack: Stack) -> list[str]:
@@ -247,11 +250,22 @@ class Databases:
         from rehost.stacks.data.postgres.session import Server
 
         place = side.place(name)
-        host, port = self._ways.enter_context(side.connection.way(place))
+        host, port = self._way(side, place)
         at = f"[{host}]" if ":" in host else host
         url = f"postgresql://{quote(place.user, safe='')}:{quote(place.password, safe='')}@{at}:{port}"
         called = f"{place.component} at {side.target.name} ({place.address}:{place.port}/{place.database})"
         return Server(f"{url}/{quote(place.database, safe='')}", which, called, shared=True)
+
+    def _way(self, side: Deployment, place: Place) -> tuple[str, int]:
+        """Where it is reached from here. What was made a moment ago may still be starting."""
+        clock, stop = self._move.target.clock, self._move.target.stop
+        until = clock.now() + (STARTING_S if side is self._move.target else 0.0)
+        while True:
+            try:
+                return self._ways.enter_context(side.connection.way(place))
+            except SqlAway:
+                if clock.now() >= until or clock.wait(stop, 1.0):
+                    raise
 
     def _fence(self, server: Server) -> Proof:
         from rehost.stacks.data.postgres.fence import Fence
