@@ -83,14 +83,15 @@ class Platform:
     def migrate(self, until: str = NAMES[-1], *, go: bool = True, phases: Any = None) -> dict[str, Any]:
         return Migration(self.move(go), until, phases).run()
 
-    def running(self, target: str) -> list[str]:
-        """Units that run, or would at their time, by service and server."""
+    def running(self, target: str, *, forwarders: bool = False) -> list[str]:
+        """Units that run, or would at their time, by service and server; or those that pass visitors on."""
         found = []
         for record in self.clouds[target].inventory():
             if record["token"].endswith(":Server"):
                 host: Host = self.clouds[target].host(record["id"], {})
                 for name, status in host.units().items():
-                    if not status.held and status.active is Active.RUNNING:
+                    passing_on = name.endswith("-forward")
+                    if not status.held and status.active is Active.RUNNING and passing_on is forwarders:
                         found.append(f"{name}@{record['inputs']['name']}")
         return sorted(found)
 
@@ -159,6 +160,22 @@ def test_a_buckets_public_name_is_answered_at_both_sides_and_turned(tmp_path: Pa
     assert before != addresses(platform, "old", name) == addresses(platform, "new", name)
     rollback(platform.move(), lose_writes=True)
     assert addresses(platform, "old", name) == before
+
+
+def test_whoever_still_comes_to_the_old_side_is_passed_on(platform: Platform) -> None:
+    assert platform.running("old", forwarders=True) == []
+    platform.migrate("freeze")
+    passing = platform.running("old", forwarders=True)
+    assert passing == ["web-forward@plaza-app-1", "web-forward@plaza-app-2"]
+    platform.migrate()
+    assert (platform.running("old", forwarders=True), platform.running("new", forwarders=True)) == (passing, [])
+    state = platform.at("old").store.read("plaza", "old")
+    told = next(r.inputs for r in state.resources.values() if r.component == "services.web-forward-1")
+    assert addresses(platform, "new")[0] in str(told["environment"])
+    rollback(platform.move(), lose_writes=True)
+    assert (platform.running("old", forwarders=True), platform.running("new", forwarders=True)) == ([], passing)
+    platform.migrate()
+    assert (platform.running("old", forwarders=True), platform.running("new", forwarders=True)) == (passing, [])
 
 
 def test_an_ordinary_deploy_in_the_middle_of_a_move_starts_nothing(platform: Platform) -> None:

@@ -38,7 +38,7 @@ from rehost.stacks.holding import holding
 from rehost.stacks.legalize import Legal, legalize
 from rehost.stacks.lower import Lowering, lower
 from rehost.stacks.model import ProviderKey, Stack, Target
-from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes
+from rehost.stacks.plan import NO_WISHES, Action, Plan, Planner, Wishes, named
 from rehost.stacks.ports import Adapter, Connection, Entered, Keyed, Live
 from rehost.stacks.resolve import Resolution, resolve_facts
 from rehost.stacks.savedplan import SavedPlan, refuse_if_stale
@@ -75,6 +75,8 @@ class Deployment:
     adapters: Callable[[str], Adapter] | None = None
     """Adapters of other providers by name: proofs for certificates may belong into a zone of another target."""
     upgrade_facts: bool = False
+    hurried: bool = False
+    """What a run does not name is not looked at: it is taken to be as state has it."""
     hold: Mapping[str, bool] = field(default_factory=dict)
     """Services that are put and kept from running (True), or let go (False). Others stay as they are."""
 
@@ -91,6 +93,12 @@ class Deployment:
             with contextlib.suppress(InvalidInput):
                 adapter = self.adapters(target.provider)
                 yield Elsewhere(name, adapter.name_servers, partial(adapter.connect, target, self.environment))
+
+    def like(self, **changes: Any) -> Deployment:
+        """The same with other settings, through the same connection, which stays this one's to close."""
+        made = replace(self, **changes)
+        made.__dict__["connection"] = self.connection
+        return made
 
     @cached_property
     def legal(self) -> Legal:
@@ -191,7 +199,7 @@ class Deployment:
         Refused if the world has moved since.
         """
         with self._session(command) as session:
-            live = self._prepare(session)
+            live = self._prepare(session, wishes.only if self.hurried else ())
             state = session.state
             if not state.deployment:
                 endpoint, account = check_owner(state, self.look)
@@ -267,12 +275,16 @@ class Deployment:
     def _session(self, command: str) -> AbstractContextManager[Session]:
         return self.store.open(self.stack.stack, self.target.name, command=command)
 
-    def _refresh(self, state: State) -> dict[str, Live | None]:
+    def _refresh(self, state: State, only: tuple[str, ...] = ()) -> dict[str, Live | None]:
         present = (*state.resources.items(), *state.replaced.items())
         times = {key: _seconds(resource.created) for key, resource in present}
-        return self.look.refresh(state, times=times)
+        if not only:
+            return self.look.refresh(state, times=times)
+        near = {urn: resource for urn, resource in state.resources.items() if named(resource.component, only)}
+        known: dict[str, Live | None] = {key: Live(r.id, r.inputs, r.outputs) for key, r in present}
+        return known | self.look.refresh(replace(state, resources=near, replaced={}), times=times)
 
-    def _prepare(self, session: Session) -> dict[str, Live | None]:
+    def _prepare(self, session: Session, only: tuple[str, ...] = ()) -> dict[str, Live | None]:
         """Owner checked, interrupted steps settled, the world read. State takes it over once it is acted on: until
         then the plan can tell drift from change."""
         state = session.state
@@ -283,7 +295,7 @@ class Deployment:
         deleting = {intent.urn for intent in state.pending.values() if intent.action == "delete"}
         for text in settle(self.look, session):
             self.emit(Note(self.clock.time(), text))
-        live = self._refresh(state)
+        live = self._refresh(state, only)
         expected = deleting | state.replaced.keys()
         unexpected = {urn: now for urn, now in live.items() if now is not None or urn not in expected}
         refuse_if_most_is_gone(unexpected, self.accept_missing)

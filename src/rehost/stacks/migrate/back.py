@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from rehost.stacks.errors import Refused, RehostError
@@ -48,8 +48,8 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
         began, told = move.now, dict[str, Any]()
         if FROZEN in marks:
             hold = dict.fromkeys(move.target.stack.services, True)
-            with closing(passing_on(move.target, move.source)) as side:
-                told["held"] = set_units(move, side, hold, components(side.stack) if RELEASED in marks else ())
+            side = passing_on(move.target, move.source)
+            told["held"] = set_units(move, side, hold, components(side.stack) if RELEASED in marks else ())
         for content in move.contents:
             if RELEASED in marks and not content.behind():
                 told[content.kind] = content.back()
@@ -59,7 +59,6 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
             told["names"] = part(move, move.source, parts_of(move.source.stack))
         if FROZEN in marks:
             released = dict.fromkeys(move.source.stack.services, False)
-            part(move, move.source, components(move.source.stack))
             told["released"] = set_units(move, move.source, released)
             told["pause"] = round(move.now - began, 3)
         journal.append({"kind": "ended", "outcome": BACK, "over": True, "at": move.now})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from rehost.stacks.deployment import Deployment
@@ -43,7 +42,7 @@ def parts_of(stack: Stack) -> list[str]:
 
 def turned(source: Deployment, target: Deployment) -> Deployment:
     """The source, with its zones pointing to the target."""
-    return replace(source, stack=pointed(source.stack, target))
+    return source.like(stack=pointed(source.stack, target))
 
 
 def _turns(record: Record) -> bool:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 from rehost.stacks.deployment import Deployment
-from rehost.stacks.holding import SERVICES
+from rehost.stacks.holding import FORWARD, SERVICES
 from rehost.stacks.hosts.front import program
 from rehost.stacks.migrate.addresses import addresses_of
 from rehost.stacks.model import Service, Stack
 
-SUFFIX = "-forward"
 Route = tuple[str, int, str]
 """Address and port at the new side, and the name that is verified where TLS is spoken to it."""
 
@@ -52,7 +50,7 @@ def routes(stack: Stack, target: Deployment) -> dict[str, dict[int, Route]]:
 def forwarders(stack: Stack, target: Deployment) -> dict[str, Service]:
     """The units that pass visitors on, by the names of their services."""
     return {
-        f"{service}{SUFFIX}": Service(
+        f"{service}{FORWARD}": Service(
             on=stack.group_of(service),
             command=("python3", "relay.py"),
             files={name: program(name).decode() for name in ("relay.py", "forward.py")},
@@ -67,13 +65,13 @@ def forwarders(stack: Stack, target: Deployment) -> dict[str, Service]:
 def passing_on(source: Deployment, target: Deployment) -> Deployment:
     """The source with its forwarders."""
     made = forwarders(source.stack, target)
-    return replace(source, stack=source.stack.model_copy(update={"services": {**source.stack.services, **made}}))
+    return source.like(stack=source.stack.model_copy(update={"services": {**source.stack.services, **made}}))
 
 
 def components(stack: Stack) -> list[str]:
     """What forwarders of a stack are called, whether there are any or not."""
-    names = {name.removesuffix(SUFFIX) for name, service in stack.services.items() if service.ports}
-    return [f"{SERVICES}{name}{SUFFIX}" for name in sorted(names)]
+    names = {name.removesuffix(FORWARD) for name, service in stack.services.items() if service.ports}
+    return [f"{SERVICES}{name}{FORWARD}" for name in sorted(names)]
 
 
 def _named(stack: Stack, family: str) -> Iterator[tuple[str, str]]:

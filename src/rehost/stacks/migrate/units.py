@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
-from dataclasses import replace
 
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.engine.embedded import Outcome
 from rehost.stacks.errors import Interrupted, OperatorNeeded, RehostError
-from rehost.stacks.holding import SERVICES
+from rehost.stacks.holding import FORWARD, SERVICES, service_of
 from rehost.stacks.migrate.move import Move
 from rehost.stacks.plan import Wishes
 
@@ -20,8 +18,15 @@ def set_units(move: Move, side: Deployment, hold: Mapping[str, bool], more: Iter
 
     Answers the steps by action. Raises RehostError with the outcome's code.
     """
-    with closing(replace(side, hold=hold)) as held:
-        return part(move, held, [*(f"{SERVICES}{name}" for name in hold), *more])
+    held = side.like(hold=hold)
+    state = side.store.read(side.stack.stack, side.target.name)
+    standing = sorted(
+        {old.component for old in state.resources.values() if service_of(old.component).endswith(FORWARD)}
+    )
+    if standing and not all(hold.values()):
+        # Who passes visitors on goes first: the ports are the services'.
+        part(move, held, standing)
+    return part(move, held, [*(f"{SERVICES}{name}" for name in hold), *more])
 
 
 def part(move: Move, side: Deployment, components: Iterable[str]) -> dict[str, int]:
@@ -29,7 +34,8 @@ def part(move: Move, side: Deployment, components: Iterable[str]) -> dict[str, i
     named = tuple(components)
     if not named:
         return {}
-    _, outcome = side.deploy(Wishes(only=named), command="migrate")
+    # Nobody can write meanwhile: what has nothing to do with it is not waited for.
+    _, outcome = side.like(hurried=True).deploy(Wishes(only=named), command="migrate")
     raise_for(move, outcome)
     return dict(outcome.done)
 

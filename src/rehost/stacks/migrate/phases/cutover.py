@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from rehost.stacks.errors import Unproven
 from rehost.stacks.migrate.addresses import changes, name_servers
 from rehost.stacks.migrate.move import FROZEN, RELEASED, Facts, Move
@@ -38,8 +36,8 @@ class Cutover:
             told["released"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, False))
             if move.record["pause"] is None:
                 move.record["pause"] = round(move.now - move.marks[FROZEN], 3)
-            with closing(turned(move.source, move.target)) as source:
-                told["turned"] = part(move, source, parts_of(source.stack))
+            source = turned(move.source, move.target)
+            told["turned"] = part(move, source, [f"dns.{zone}" for zone in source.stack.dns])
         move.record["addresses"] = changes(move.source, move.target)
         servers = name_servers(move.target)
         zones = sorted(move.target.stack.dns)

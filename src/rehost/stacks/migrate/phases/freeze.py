@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from rehost.stacks.errors import OperatorNeeded, Unproven
 from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.migrate.contents.databases import carried
@@ -59,8 +57,8 @@ class Freeze:
 
 def _stopped(move: Move, services: list[str]) -> dict[str, int]:
     """Stop, and pass visitors on to the new side, which takes them once it is let go."""
-    with closing(passing_on(move.source, move.target)) as side:
-        return set_units(move, side, dict.fromkeys(services, True), components(move.source.stack))
+    side = passing_on(move.source, move.target)
+    return set_units(move, side, dict.fromkeys(services, True), components(move.source.stack))
 
 
 def _list(move: Move, services: list[str]) -> list[str]:
