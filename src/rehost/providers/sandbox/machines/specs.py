@@ -48,7 +48,11 @@ def adapter(folder: Path, place: places.Place, endpoint: str = "") -> Callable[[
         spec = replace(
             spec,
             command=tuple(here(word, known) for word in spec.command),
-            environment=outside | {key: here(value, known) for key, value in spec.environment.items()},
+            environment={
+                "SSL_CERT_FILE": str(folder.parent.parent / TRUST),
+                **outside,
+                **{key: here(value, known) for key, value in spec.environment.items()},
+            },
             volumes=tuple(_inside(folder / place.id, volume) for volume in spec.volumes),
         )
         return _program(spec, folder, place) if spec.image else spec

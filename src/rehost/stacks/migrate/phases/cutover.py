@@ -37,7 +37,7 @@ class Cutover:
             if move.record["pause"] is None:
                 move.record["pause"] = round(move.now - move.marks[FROZEN], 3)
             source = turned(move.source, move.target)
-            told["turned"] = part(move, source, [f"dns.{zone}" for zone in source.stack.dns])
+            told["turned"] = part(move, source, parts_of(source.stack))
         move.record["addresses"] = changes(move.source, move.target)
         servers = name_servers(move.target)
         zones = sorted(move.target.stack.dns)
