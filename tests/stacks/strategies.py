@@ -51,7 +51,7 @@ def random_stacks(draw: st.DrawFn, provider: str, groups: int = 3) -> dict[str, 
     secrets, buckets = draw(_some(NAMES, 2)), draw(_some(NAMES, 2))
     numbers = draw(st.lists(st.integers(0, 3), min_size=len(keys), max_size=len(keys), unique=True))
     stack["ssh_keys"] = {name: public_key(number) for name, number in zip(keys, numbers, strict=True)}
-    stack["secrets"] = {name: {"generate": 16} for name in secrets}
+    stack["secrets"] = {name: {"generate": 16, "store": draw(st.booleans())} for name in secrets}
     stack["buckets"] = {
         name: {
             "versioning": draw(st.booleans()),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
-from rehost.providers.aws import edge, identity, managed
+from rehost.providers.aws import edge, identity, managed, secretstore
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.places import places
@@ -67,6 +67,7 @@ class AwsLowering(Components):
         for name, cache in self._stack.caches.items():
             yield from managed.cache(self, name, cache, inside)
         yield from self._buckets()
+        yield from secretstore.secrets(self)
         yield from roles(self.lowering, self._host, self.export, self._holder)
         yield from units(self.lowering, self._host, self.export, self._given)
         for zone in self._stack.dns:

@@ -10,14 +10,13 @@ from typing import Any
 from rehost.providers.aws import tokens as t
 from rehost.providers.aws.catalog import CATALOG
 from rehost.providers.aws.kinds.common import Clients, Ec2Kind, ListedKind, chunks, everything
+from rehost.providers.aws.kinds.instance import USUAL_METADATA
 from rehost.providers.botoerrors import guarded
 from rehost.providers.s3settings import Setting
 from rehost.stacks.lift.items import Item, Items
 
 _RULE = "aws:lb/listenerRule:ListenerRule"
 _IMAGES = 200
-_METADATA = {"httpPutResponseHopLimit": 1, "httpProtocolIpv6": "disabled", "instanceMetadataTags": "disabled"}
-"""What servers have where nothing is said (EC2 API reference, InstanceMetadataOptionsRequest)."""
 _GP3 = {"iops": 3000, "throughput": 125}
 """What a gp3 volume has at least (EBS user guide)."""
 _SERVICE_ROLES = "/aws-service-role/"
@@ -125,7 +124,9 @@ def _plain(item: Item) -> dict[str, Any]:
     inputs = dict(item.inputs)
     if item.type == t.INSTANCE:
         options = inputs.get("metadataOptions") or {}
-        inputs["metadataOptions"] = {key: value for key, value in options.items() if _METADATA.get(key) != value}
+        inputs["metadataOptions"] = {
+            key: value for key, value in options.items() if USUAL_METADATA.get(key) != value
+        }
     if item.type == t.VOLUME and inputs.get("type") == "gp3":
         for key, value in _GP3.items():
             if inputs.get(key) == value:

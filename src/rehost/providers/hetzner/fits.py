@@ -48,6 +48,10 @@ def fits(stack: Stack, target: Target) -> Iterator[Finding]:
             )
             step = "give services a pair of their own with HETZNER_S3_APP_ACCESS_KEY and HETZNER_S3_APP_SECRET_KEY"
             yield Finding(f"services.{name}", Fit.SUBSTITUTED, reason, step)
+    for name, secret in stack.secrets.items():
+        if secret.store:
+            reason = "there is no store for secrets: people and programs outside the stack do not find it"
+            yield Finding(f"secrets.{name}", Fit.LOST, reason, "give it to a store of your own")
     for name, certificate in stack.certificates.items():
         if certificate.issuer == "managed":
             reason = "certificates are issued once the zone is delegated to Hetzner"

@@ -46,6 +46,8 @@ class Secret(Component):
     """The private key that is made."""
     from_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["SMTP_PASSWORD"])
     """The environment variable that holds it."""
+    store: bool = False
+    """Whether it is in the target's own store of secrets as well, for people and programs outside the stack."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Secret:

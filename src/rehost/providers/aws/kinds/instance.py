@@ -14,6 +14,8 @@ from rehost.stacks.ports import Call, KindRules, Known, Live
 
 _METADATA = ("httpEndpoint", "httpTokens", "httpPutResponseHopLimit", "httpProtocolIpv6", "instanceMetadataTags")
 _STARTING = {"httpEndpoint": "enabled", "httpTokens": "required"}
+USUAL_METADATA = {"httpPutResponseHopLimit": 1, "httpProtocolIpv6": "disabled", "instanceMetadataTags": "disabled"}
+"""What servers have where nothing is said (EC2 API reference, InstanceMetadataOptionsRequest)."""
 _ROOT = {"volumeSize": "Size", "volumeType": "VolumeType", "iops": "Iops", "throughput": "Throughput"}
 """Properties of the root volume that change in place."""
 _ROOT_ASKED = ("encrypted", "volumeSize", "volumeType")
@@ -191,7 +193,10 @@ class Instance(Ec2Kind):
         if self.differs(known, inputs, "sourceDestCheck"):
             self._check_source(known.id, inputs)
         if self.differs(known, inputs, "metadataOptions"):
-            options = {**_STARTING, **(inputs.get("metadataOptions") or {})}
+            # What is no longer asked for goes back to what a server starts with.
+            before = known.inputs.get("metadataOptions") or {}
+            usual = {key: value for key, value in USUAL_METADATA.items() if key in before}
+            options = {**_STARTING, **usual, **(inputs.get("metadataOptions") or {})}
             self.client.modify_instance_metadata_options(InstanceId=known.id, **_metadata(options))
         if self.differs(known, inputs, "monitoring"):
             watch = self.client.monitor_instances if inputs.get("monitoring") else self.client.unmonitor_instances

@@ -12,6 +12,9 @@ from rehost.stacks.errors import ProviderError, Reason
 from rehost.stacks.graph import Value
 from rehost.stacks.ports import Call, Known, Live
 
+_CURRENT = "AWSCURRENT"
+"""The stage of the version that is handed out."""
+
 
 class Secret(ListedKind):
     """A place for a secret; its id is its ARN. A deleted one blocks its name until its recovery window is over:
@@ -105,10 +108,12 @@ class SecretVersion(Tie):
     def read(self, known: Sequence[Known]) -> Sequence[Live | None]:
         keys = [self.keyed(item.id) for item in known]
         found = [self._version(str(key["secretId"]), VersionId=str(key["versionId"])) for key in keys]
+        # Where somebody put another value after it, it is no longer what the secret holds.
+        found = [live if live and _CURRENT in live.outputs["versionStages"] else None for live in found]
         return [live and self.shown(item.inputs, live) for item, live in zip(known, found, strict=True)]
 
     def find(self, inputs: Mapping[str, Value]) -> Live | None:
-        live = self._version(str(inputs["secretId"]), VersionStage="AWSCURRENT")
+        live = self._version(str(inputs["secretId"]), VersionStage=_CURRENT)
         same = live is not None and live.outputs["secretString"] == inputs["secretString"]
         return self.shown(inputs, live) if live and same else None
 
@@ -159,7 +164,7 @@ class SecretVersion(Tie):
         secret, version = known.id.rsplit("|", 1)
         live = self._version(secret, VersionId=version)
         for stage in live.outputs["versionStages"] if live else []:
-            if stage != "AWSCURRENT":
+            if stage != _CURRENT:
                 self.client.update_secret_version_stage(
                     SecretId=secret, VersionStage=stage, RemoveFromVersionId=version
                 )

@@ -65,6 +65,7 @@ def lift(job: LiftJob) -> Draft:
     roles(made.items, made.draft, lambda item: made.name_of(item.inputs.get("databaseId"), t.DATABASE), texts)
     services(made.items, made.draft, made.member, texts, region(job.target.region))
     servers.roles(made)
+    managed.stored_secrets(made)
     for later in made.later:
         later(texts)
     for item in made.items.of(*_NO_FORM):

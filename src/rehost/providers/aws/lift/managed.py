@@ -19,6 +19,19 @@ _DATABASES = ("postgres", "mysql")
 _CACHES = ("valkey", "redis")
 
 
+def stored_secrets(made: AwsJob) -> None:
+    """Secrets of ours in the store. Their values are secrets of the stack already, or are given to it."""
+    for item in made.items.of(t.SECRET):
+        if not item.marked:
+            continue
+        name = made.draft.secret(item.name).removeprefix("${secrets.").removesuffix("}")
+        made.draft.family("secrets")[name]["store"] = True
+        made.draft.claim(t.SECRET, name, item)
+        for value in made.items.of(t.SECRET_VALUE):
+            if made.items.get(value.inputs.get("secretId"), t.SECRET) is item:
+                made.draft.claim(t.SECRET_VALUE, name, value)
+
+
 def lift(made: AwsJob) -> None:
     """Databases and caches, each with its subnets, its door and its parameters."""
     for item in made.items.of(t.DATABASE):
