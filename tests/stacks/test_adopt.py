@@ -135,7 +135,8 @@ def test_a_part_is_adopted_by_label_with_what_it_needs(
 
 def comparable(here: Cloud, graph: Graph, values: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """Resources by what they are at the provider, without what its API never tells: passwords, what a server was
-    told at its start, and what a subnet of Hetzner is called. `values` has ids and outputs by URN."""
+    told at its start, and what a subnet of Hetzner is called; nor what a secret holds, which whoever adopts it gives
+    anew. `values` has ids and outputs by URN."""
     made: dict[str, Any] = {}
 
     def told(ref: Ref) -> Any:
@@ -147,7 +148,7 @@ def comparable(here: Cloud, graph: Graph, values: Mapping[str, tuple[str, Mappin
         inputs = {
             key: sorted(value, key=str) if key in rules.unordered and isinstance(value, list) else value
             for key, value in resolve(dict(resource.inputs), told).items()
-            if key not in rules.unread | rules.frozen | {"kmsKeyId", "description"}
+            if key not in rules.unread | rules.frozen | {"kmsKeyId", "description", "secretString"}
         }
         if here.provider == "hetzner":
             inputs["networks"] = [net["networkId"] for net in inputs.get("networks", [])]
