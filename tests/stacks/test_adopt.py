@@ -135,8 +135,8 @@ def test_a_part_is_adopted_by_label_with_what_it_needs(
 
 def comparable(here: Cloud, graph: Graph, values: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """Resources by what they are at the provider, without what its API never tells: passwords, what a server was
-    told at its start, and what a subnet of Hetzner is called; nor what a secret holds, which whoever adopts it gives
-    anew. `values` has ids and outputs by URN."""
+    told at its start, and what a subnet of Hetzner is called; nor what a secret holds, which whoever adopts it
+    gives anew. `values` has ids and outputs by URN."""
     made: dict[str, Any] = {}
 
     def told(ref: Ref) -> Any:
