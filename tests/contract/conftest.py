@@ -226,7 +226,7 @@ def aws_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     for more in database_for(request):
         connection.environment = {**plain, **more}
         connection.kinds |= host_kinds(entered(), connection._has_server)
-        for made in issuing(request, connection, "aws", lambda: zones_of({"zones": public_zones()})):
+        for made in issuing(request, connection, "aws", lambda: zones_of({"zones": public_zones({})})):
             yield Bench("aws", registry.adapter("aws"), made, calls, clock, facts)
 
 
