@@ -18,9 +18,11 @@ from rehost.stacks.errors import OperatorNeeded, Refused, Unproven
 from rehost.stacks.hosts.port import Active, Host
 from rehost.stacks.migrate.addresses import addresses_of
 from rehost.stacks.migrate.back import commit, committed, rollback
+from rehost.stacks.migrate.contents.buckets import Buckets
 from rehost.stacks.migrate.migration import Migration
 from rehost.stacks.migrate.move import Facts, Move
 from rehost.stacks.migrate.phases import NAMES, PHASES
+from rehost.stacks.migrate.preview import preview
 from rehost.stacks.model import Stack
 from rehost.stacks.ports import ObjectMeta
 from rehost.stacks.state import Passphrase, file_store
@@ -176,6 +178,20 @@ def test_whoever_still_comes_to_the_old_side_is_passed_on(platform: Platform) ->
     assert (platform.running("old", forwarders=True), platform.running("new", forwarders=True)) == ([], passing)
     platform.migrate()
     assert (platform.running("old", forwarders=True), platform.running("new", forwarders=True)) == (passing, [])
+
+
+def test_a_preview_leaves_nothing_open(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, closed = [], []
+    for name, told in (("look", opened), ("close", closed)):
+        before = getattr(Buckets, name)
+        monkeypatch.setattr(
+            Buckets,
+            name,
+            lambda self, *rest, _before=before, _told=told: (_told.append(self), _before(self, *rest))[1],
+        )
+    preview(platform.move())
+    assert opened
+    assert closed == opened
 
 
 def test_an_ordinary_deploy_in_the_middle_of_a_move_starts_nothing(platform: Platform) -> None:
