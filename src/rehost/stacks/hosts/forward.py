@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import socket
-import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 
-PIECE = 256 * 1024
+from rehost.stacks.hosts.programs.forward import PIECE, joined
+
 CONNECT_S = 10.0
+
+Dial = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Makes the other half of a connection; where it raises OSError the connection is closed."""
 
 
 @contextlib.contextmanager
-def forwarded(dial: Callable[[], socket.socket]) -> Iterator[tuple[str, int]]:
-    """The port, as long as the context is open. `dial` makes the other half of a connection; where it raises
-    OSError the connection is closed."""
+def forwarded(dial: Dial) -> Iterator[tuple[str, int]]:
+    """The port, as long as the context is open. One thread serves it: TLS has no room for two."""
+    opened: Future[tuple[str, int]] = Future()
+    loop = asyncio.new_event_loop()
 
-    class Connected(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with contextlib.suppress(OSError), dial() as far:
-                far.settimeout(None)
-                back = threading.Thread(target=_pass_on, args=(far, self.request), daemon=True)
-                back.start()
-                _pass_on(self.request, far)
-                back.join()
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connected) as server:
-        server.daemon_threads, server.block_on_close = True, False
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            yield "127.0.0.1", int(server.server_address[1])
-        finally:
-            server.shutdown()
+            far = await asyncio.wait_for(dial(), CONNECT_S)
+        except (OSError, EOFError):
+            writer.transport.abort()
+            return
+        await joined((reader, writer), far)
 
+    async def serve() -> None:
+        try:
+            server = await asyncio.start_server(take, "127.0.0.1", 0, limit=PIECE)
+        except OSError as error:
+            opened.set_exception(error)
+            return
+        opened.set_result(server.sockets[0].getsockname()[:2])
+        await server.serve_forever()
 
-def _pass_on(source: socket.socket, destination: socket.socket) -> None:
-    """All bytes of one direction, then its end."""
-    with contextlib.suppress(OSError):
-        while piece := source.recv(PIECE):
-            destination.sendall(piece)
-    with contextlib.suppress(OSError):
-        destination.shutdown(socket.SHUT_WR)
+    task = loop.create_task(serve())
+
+    def run() -> None:
+        # Its end ends all that is open with it.
+        with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.get_loop().run_until_complete(task)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield opened.result()
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()

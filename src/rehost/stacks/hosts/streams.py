@@ -5,15 +5,15 @@ Optional capabilities of a Host, for movers of data. Nothing is kept in memory b
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from rehost.stacks.hosts.forward import CONNECT_S, forwarded
+from rehost.stacks.hosts.forward import forwarded
 from rehost.stacks.hosts.port import HostError
 
 PIECE = 256 * 1024
@@ -98,7 +98,7 @@ class LocalStreams:
     @contextlib.contextmanager
     def tunnel(self, address: str, port: int) -> Iterator[tuple[str, int]]:
         """A way that leaves from the host's own address, so that whoever is asked can tell who asks."""
-        with forwarded(lambda: socket.create_connection((address, port), CONNECT_S, (self.address, 0))) as near:
+        with forwarded(lambda: asyncio.open_connection(address, port, local_addr=(self.address, 0))) as near:
             yield near
 
 

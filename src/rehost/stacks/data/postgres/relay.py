@@ -5,13 +5,13 @@ The first message of the protocol asks for encryption (PostgreSQL documentation,
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import socket
 import ssl
 import struct
 from collections.abc import Iterator, Mapping
 
-from rehost.stacks.hosts.forward import CONNECT_S, forwarded
+from rehost.stacks.hosts.forward import forwarded
 
 _REQUEST = struct.pack("!ii", 8, 80877103)
 SIGNS = ("no encryption", "SSL support is not compiled in")
@@ -30,13 +30,14 @@ def encrypted(options: Mapping[str, str]) -> Iterator[dict[str, str]]:
     if not mode.startswith("verify"):
         context.verify_mode = ssl.CERT_NONE
 
-    def dial() -> socket.socket:
-        plain = socket.create_connection(at, CONNECT_S)
-        plain.sendall(_REQUEST)
-        if plain.recv(1) != b"S":
-            plain.close()
+    async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(*at)
+        writer.write(_REQUEST)
+        if await reader.readexactly(1) != b"S":
+            writer.close()
             raise OSError("the server does not speak TLS")
-        return context.wrap_socket(plain, server_hostname=host)
+        await writer.start_tls(context, server_hostname=host)
+        return reader, writer
 
     with forwarded(dial) as (near, port):
         about = ("host", "hostaddr", "port", "sslmode", "sslrootcert", "channel_binding")

@@ -70,9 +70,7 @@ class Forwarder:
                 say(f"port {port}: {error}")
                 writer.transport.abort()
                 return
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-            writer.close()
-            far_writer.close()
+            await joined((reader, writer), (far_reader, far_writer))
 
         return take
 
@@ -85,6 +83,15 @@ class Forwarder:
             self.look()
             await self.serve()
             await asyncio.wait([end], timeout=0.5)
+
+
+async def joined(
+    near: tuple[asyncio.StreamReader, asyncio.StreamWriter], far: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+) -> None:
+    """Copy both directions between two connections to their ends, and close them."""
+    await asyncio.gather(pump(near[0], far[1]), pump(far[0], near[1]))
+    near[1].close()
+    far[1].close()
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 
-from forward import PIECE, Taker, pump, say  # type: ignore[import-not-found]
+from forward import PIECE, Taker, joined, say  # type: ignore[import-not-found]
 
 EVERY_S = 60
 _PATIENCE_S = 10.0
@@ -34,7 +34,7 @@ class Relay:
         async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.visitors += 1
             try:
-                far_reader, far_writer = await asyncio.wait_for(
+                far = await asyncio.wait_for(
                     asyncio.open_connection(address, real, limit=PIECE, ssl=trust, server_hostname=name or None),
                     _PATIENCE_S,
                 )
@@ -42,9 +42,7 @@ class Relay:
                 say(f"port {port} to {address}:{real}: {error!r}")
                 writer.transport.abort()
                 return
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-            writer.close()
-            far_writer.close()
+            await joined((reader, writer), far)
 
         return take
 
