@@ -54,6 +54,34 @@ def _ignore(event: object) -> None:
     del event
 
 
+@dataclass(frozen=True)
+class AsDeployed:
+    """Answers what a stack refers to out of one state. Raises Refused where it is not deployed."""
+
+    adapter: Adapter
+    lowering: Lowering
+    state: State
+
+    def place(self, database: str) -> Place:
+        """Where a database is, and whose it is."""
+        return place_of(self._known(dict(self.adapter.place(self.lowering, database)), f"databases.{database}"))
+
+    def text(self, template: str) -> str:
+        """A text with its references."""
+        value = self.lowering.text(template, lambda address: self.adapter.export(self.lowering, address))
+        return str(self._known(value, f"what {template} refers to"))
+
+    def _known(self, value: Value, what: str) -> Any:
+        found = reveal(resolve_value(value, self.state.output))
+        if is_unknown(found):
+            raise Refused(
+                f"{what} is not there yet",
+                why="its address or database is not deployed at this target",
+                fix=f"deploy first: rehost deploy --on {self.lowering.target.name}",
+            )
+        return found
+
+
 @dataclass
 class Deployment:
     """A stack at a target, with everything an operation on it needs.
@@ -150,36 +178,17 @@ class Deployment:
     def checks(self, addresses: Mapping[str, str]) -> Iterator[Row]:
         """The stack's checks with their answers, asked one after the other. `addresses` says where host names lead
         to on this side."""
-        checks, environment = self.stack.checks, self.environment
-        yield from answers(checks, self.text, self.place, lambda: self.connection, addresses, environment)
+        as_deployed = self.as_deployed
+        checks, place = self.stack.checks, as_deployed.place
+        yield from answers(checks, as_deployed.text, place, lambda: self.connection, addresses, self.environment)
 
-    def place(self, database: str) -> Place:
-        """Where a database is, and whose it is. Raises Refused where it is not deployed."""
-        lowering, known = self._known(f"databases.{database} is not there yet")
-        return place_of(known(dict(self.adapter.place(lowering, database))))
-
-    def text(self, template: str) -> str:
-        """A text with its references as they are deployed. Raises Refused where something is not."""
-        lowering, known = self._known(f"what {template} refers to is not there yet")
-        return str(known(lowering.text(template, lambda address: self.adapter.export(lowering, address))))
-
-    def _known(self, otherwise: str) -> tuple[Lowering, Callable[[Value], Any]]:
-        """The stack as it is lowered, and what tells values of its resources as they are deployed, or raises
-        Refused."""
+    @property
+    def as_deployed(self) -> AsDeployed:
+        """What the stack's texts and databases are at this target by now."""
         state = self.store.read(self.stack.stack, self.target.name)
         resolution = resolve_facts(self.adapter, self.legal.stack, self.target, state.facts)
-
-        def known(value: Value) -> Value:
-            found = reveal(resolve_value(value, state.output))
-            if is_unknown(found):
-                raise Refused(
-                    otherwise,
-                    why="its address or database is not deployed at this target",
-                    fix=f"deploy first: rehost deploy --on {self.target.name}",
-                )
-            return found
-
-        return self._lowering(state, resolution, self._secrets(state, draw=False)), known
+        lowering = self._lowering(state, resolution, self._secrets(state, draw=False))
+        return AsDeployed(self.adapter, lowering, state)
 
     # -- operations ----------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from rehost.providers.sandbox.internet.addresses import RESOLVER
 AWS_REGION = "eu-central-1"
 MACHINES = "REHOST_SANDBOX_MACHINES"
 """The variable that names the folder of the sandbox's servers."""
-TRUST = "trust.pem"
-"""The file in a sandbox's folder with the roots of all its authorities, which its servers trust."""
+ROOT = "ca.pem"
+"""The file in a sandbox's folder with the root of all its certificates, which its servers trust."""
 TIED = "tied"
 """The file in a sandbox's folder whose lock its supervisor holds for as long as it lives."""
 

@@ -19,13 +19,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rehost.providers.sandbox import realism
-from rehost.providers.sandbox.environment import MACHINES, TIED, TRUST, Secrets, environment
+from rehost.providers.sandbox.environment import MACHINES, ROOT, TIED, Secrets, environment
 from rehost.providers.sandbox.internet import addresses
 from rehost.providers.sandbox.machines import block
 from rehost.providers.sandbox.machines.doors import LOW_PORTS
@@ -107,8 +106,6 @@ class Supervisor:
                 {"secrets": asdict(self.secrets), "ports": ports, "block": self.block},
             )
         self._record()
-        # Its answer takes as long as the part's imports.
-        threading.Thread(target=self._trust, daemon=True).start()
         while not ended.wait(POLL_SECONDS):
             for part in self.parts.values():
                 if not part.ended and part.process is not None and part.process.poll() is not None:
@@ -191,24 +188,6 @@ class Supervisor:
             return {}
         return found
 
-    def _trust(self) -> None:
-        """Put the roots of all authorities into one file."""
-        # Imported late: what it needs takes longer to import than a sandbox to be there.
-        from rehost.providers.sandbox.machines.authority import Authority
-
-        own = Authority(self.folder)
-        own.make()
-        roots = [own.certificate.read_text()]
-        with contextlib.suppress(OSError):
-            # A proxy of the environment is not for loopback.
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            where = f"http://{self.parts['internet'].address}/_sandbox/authority.pem"
-            with opener.open(where, timeout=60) as answer:
-                roots.append(answer.read().decode())
-        fresh = self.folder / f"{TRUST}.new"
-        fresh.write_text("".join(roots))
-        fresh.replace(self.folder / TRUST)
-
     def _record(self) -> None:
         record = {
             "format_version": 1,
@@ -220,7 +199,7 @@ class Supervisor:
             "environment": {
                 **environment(self.secrets, **{k: part.address for k, part in self.parts.items()}),
                 **({MACHINES: str(self.machines)} if self.block else {}),
-                "REHOST_CA_FILE": str(self.folder / TRUST),
+                "REHOST_CA_FILE": str(self.folder / ROOT),
                 "REHOST_LOW_PORTS": str(LOW_PORTS),
             },
         }

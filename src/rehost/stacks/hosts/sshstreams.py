@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import asyncssh
 
 from rehost.stacks.hosts.port import HostUnreachable
+from rehost.stacks.hosts.programs.forward import PIECE
 from rehost.stacks.hosts.ssh import Ssh
-from rehost.stacks.hosts.streams import PIECE, judge
+from rehost.stacks.hosts.streams import judge
 
 _BOOT = (
     "import json, os\n"

@@ -15,8 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from rehost.stacks.hosts.forward import forwarded
 from rehost.stacks.hosts.port import HostError
-
-PIECE = 256 * 1024
+from rehost.stacks.hosts.programs.forward import PIECE
 
 
 @runtime_checkable

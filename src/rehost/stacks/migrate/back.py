@@ -13,7 +13,7 @@ from rehost.stacks.migrate.lock import only_one
 from rehost.stacks.migrate.migration import BACK, JOURNAL
 from rehost.stacks.migrate.move import COMMITTED, FROZEN, RELEASED, Move
 from rehost.stacks.migrate.names import parts_of
-from rehost.stacks.migrate.stragglers import components, passing_on
+from rehost.stacks.migrate.stragglers import stop
 from rehost.stacks.migrate.units import part, set_units
 
 
@@ -38,20 +38,23 @@ def rollback(move: Move, *, lose_writes: bool = False) -> dict[str, Any]:
                 f"there is nothing to take back: nothing at {old} was touched",
                 fix=f"what was made at {new} is removed by `rehost destroy --on {new}`",
             )
-        left = [text for content in move.contents if (text := content.behind())] if RELEASED in marks else []
+        # By kind, what could not be brought back.
+        left = {
+            content.kind: text for content in move.contents if RELEASED in marks and (text := content.behind())
+        }
         if left and not lose_writes:
             raise Refused(
                 f"{new} accepts writes since {records.utc(marks[RELEASED])}, and not all can be brought back",
-                why="; ".join(left),
+                why="; ".join(left.values()),
                 fix="give --lose-writes where that is worse than staying, or move back with a move of its own",
             )
         began, told = move.now, dict[str, Any]()
-        if FROZEN in marks:
-            hold = dict.fromkeys(move.target.stack.services, True)
-            side = passing_on(move.target, move.source)
-            told["held"] = set_units(move, side, hold, components(side.stack) if RELEASED in marks else ())
+        if RELEASED in marks:
+            told["held"] = stop(move, move.target, move.source)
+        elif FROZEN in marks:
+            told["held"] = set_units(move, move.target, dict.fromkeys(move.target.stack.services, True))
         for content in move.contents:
-            if RELEASED in marks and not content.behind():
+            if RELEASED in marks and content.kind not in left:
                 told[content.kind] = content.back()
             else:
                 content.undo()

@@ -12,6 +12,8 @@ from rehost.stacks.deployment import Deployment
 from rehost.stacks.holding import FORWARD, SERVICES
 from rehost.stacks.hosts.front import program
 from rehost.stacks.migrate.addresses import addresses_of
+from rehost.stacks.migrate.move import Move
+from rehost.stacks.migrate.units import set_units
 from rehost.stacks.model import Service, Stack
 
 Route = tuple[str, int, str]
@@ -21,11 +23,12 @@ Route = tuple[str, int, str]
 def routes(stack: Stack, target: Deployment) -> dict[str, dict[int, Route]]:
     """By service, its ports that visitors reach by a name that turns, and where they go."""
     found: dict[str, dict[int, Route]] = {}
+    as_deployed = target.as_deployed
     for balancer, name in _named(stack, "load_balancers"):
         front = stack.load_balancers[balancer]
         family, _, to = front.to.partition(".")
         group = stack.group_of(to) if family == "services" else to
-        host = target.text(f"${{load_balancers.{balancer}.host}}")
+        host = as_deployed.text(f"${{load_balancers.{balancer}.host}}")
         for listener in front.listen:
             if listener.redirect:
                 continue
@@ -68,10 +71,16 @@ def passing_on(source: Deployment, target: Deployment) -> Deployment:
     return source.like(stack=source.stack.model_copy(update={"services": {**source.stack.services, **made}}))
 
 
+def stop(move: Move, side: Deployment, other: Deployment) -> dict[str, int]:
+    """Hold all services of a side, and pass its visitors on to the other, which takes them once it is let go.
+    Answers the steps by action. Raises RehostError."""
+    hold = dict.fromkeys(side.stack.services, True)
+    return set_units(move, passing_on(side, other), hold, components(side.stack))
+
+
 def components(stack: Stack) -> list[str]:
     """What forwarders of a stack are called, whether there are any or not."""
-    names = {name.removesuffix(FORWARD) for name, service in stack.services.items() if service.ports}
-    return [f"{SERVICES}{name}{FORWARD}" for name in sorted(names)]
+    return [f"{SERVICES}{name}{FORWARD}" for name, service in sorted(stack.services.items()) if service.ports]
 
 
 def _named(stack: Stack, family: str) -> Iterator[tuple[str, str]]:

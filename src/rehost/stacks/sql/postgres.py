@@ -111,11 +111,13 @@ class PostgresSession:
 
     def _kept_out(self, role: str) -> set[str]:
         """What a fence has taken from a role for as long as it stands: it is the role's, and comes back."""
+        taken = self._taken()
+        return {what for what, whose in taken if whose.removeprefix('"').removesuffix('"') in (role, "PUBLIC")}
+
+    def _taken(self) -> list[tuple[str, str]]:
+        """What a fence has taken, and from whom; empty where none stands."""
         row = self._row(STANDS)
-        if row is None or not row[0]:
-            return set()
-        found = self._connection.execute(TAKEN).fetchall()
-        return {what for what, whose in found if whose.removeprefix('"').removesuffix('"') in (role, "PUBLIC")}
+        return self._connection.execute(TAKEN).fetchall() if row is not None and row[0] else []
 
     def put(self, spec: RoleSpec) -> None:
         """Make the role as it should be, in one transaction."""
@@ -124,8 +126,7 @@ class PostgresSession:
         name = sql.Identifier(spec.name)
         with self._errors("put"), self._connection.transaction():
             self._connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-            row = self._row(STANDS)
-            if row is not None and row[0] and self._connection.execute(TAKEN).fetchall():
+            if self._taken():
                 raise ProviderError(
                     f"{self._place.component} is frozen by a move: its roles stay as they are",
                     reason=Reason.INVALID,

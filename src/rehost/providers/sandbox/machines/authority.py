@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from rehost.providers.sandbox.environment import ROOT
+
 _DAYS = 365
 
 
@@ -25,7 +27,7 @@ class Authority:
     """One authority for each folder: `ca.pem` is for those who are to trust it."""
 
     def __init__(self, folder: Path) -> None:
-        self.certificate = folder / "ca.pem"
+        self.certificate = folder / ROOT
         self._key = folder / "ca.key"
 
     def make(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehost.providers.sandbox import postgres
-from rehost.providers.sandbox.environment import TRUST
+from rehost.providers.sandbox.environment import ROOT
 from rehost.providers.sandbox.machines import bucketproxy, entrypoint, places
 from rehost.providers.sandbox.machines.metadata import PORT
 from rehost.stacks import bucketproxy as wanted
@@ -49,7 +49,7 @@ def adapter(folder: Path, place: places.Place, endpoint: str = "") -> Callable[[
             spec,
             command=tuple(here(word, known) for word in spec.command),
             environment={
-                "SSL_CERT_FILE": str(folder.parent.parent / TRUST),
+                "SSL_CERT_FILE": str(folder.parent.parent / ROOT),
                 **outside,
                 **{key: here(value, known) for key, value in spec.environment.items()},
             },

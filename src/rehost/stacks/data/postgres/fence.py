@@ -17,7 +17,7 @@ from rehost.stacks.data.postgres.catalog import one
 from rehost.stacks.data.postgres.lsn import parse_lsn
 from rehost.stacks.data.postgres.session import Connection, Lock, Server, driver, literal, quoted
 from rehost.stacks.errors import Refused, Unproven
-from rehost.stacks.sql.lock import SCHEMA, locked
+from rehost.stacks.sql.lock import SCHEMA, STANDS, locked
 
 _MAKE = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
@@ -252,6 +252,4 @@ class Fence:
 
 
 def _noted(link: Connection) -> bool:
-    if not one(link, "SELECT to_regclass(%s) IS NOT NULL", f"{SCHEMA}.fence"):
-        return False
-    return bool(one(link, f"SELECT count(*) FROM {SCHEMA}.fence"))
+    return bool(one(link, STANDS)) and bool(one(link, f"SELECT count(*) FROM {SCHEMA}.fence"))

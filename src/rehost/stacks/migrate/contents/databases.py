@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from rehost.stacks.data.postgres.catalog import one
+from rehost.stacks.data.postgres.fence import Fence, Proof
+from rehost.stacks.data.postgres.mover import Mover
+from rehost.stacks.data.postgres.report import DatabaseReport
+from rehost.stacks.data.postgres.schema import version
+from rehost.stacks.data.postgres.session import Server
+from rehost.stacks.data.postgres.verify import Comparison
+from rehost.stacks.data.report import Report
 from rehost.stacks.deployment import Deployment
 from rehost.stacks.errors import OperatorNeeded, Refused, RehostError, Unproven
 from rehost.stacks.migrate.events import Found, Progress
 from rehost.stacks.migrate.move import PROGRESS_S, Facts, Move
 from rehost.stacks.model import Stack
 from rehost.stacks.sql.port import Place, SqlAway
-
-if TYPE_CHECKING:
-    from rehost.stacks.data.postgres.fence import Proof
-    from rehost.stacks.data.postgres.mover import Mover
-    from rehost.stacks.data.postgres.session import Server
-    from rehost.stacks.data.postgres.verify import Comparison
-    from rehost.stacks.data.report import Report
 
 TURNED, RETURNED = "turned ", "returned "
 """Marks by database: changes flow from the new side to the old one; the old side holds all of them."""
@@ -51,9 +52,6 @@ class Databases:
 
     def look(self, problems: list[str]) -> Facts:
         """Size and version at the source, and what would keep the mover from working there."""
-        from rehost.stacks.data.postgres.catalog import one
-        from rehost.stacks.data.postgres.schema import version
-
         move, found = self._move, {}
         for name in carried(move.source.stack):
             server = self._server(move.source, name, "source")
@@ -133,8 +131,6 @@ class Databases:
     def turn(self) -> Facts:
         """Let changes flow from the new side to the old one, and prove that they do, before there are any; where
         that can't be, say so. The way there ends."""
-        from rehost.stacks.data.postgres.fence import Fence
-
         move = self._move
         facts: Facts = {}
         for name in carried(move.source.stack):
@@ -161,8 +157,6 @@ class Databases:
 
     def undo(self) -> None:
         """Before the cutover: follow no more, and open the source again."""
-        from rehost.stacks.data.postgres.fence import Fence
-
         for name in carried(self._move.source.stack):
             mover = self._mover(name)
             if self._move.marked(TURNED + name):
@@ -173,8 +167,6 @@ class Databases:
     def back(self) -> Facts:
         """After the cutover: fence the new side, bring back what it got, prove that, open the source again. Raises
         Unproven where something is missing, with both sides fenced."""
-        from rehost.stacks.data.postgres.fence import Fence
-
         facts: Facts = {}
         for name in carried(self._move.source.stack):
             mover, back = self._mover(name), self._back(name)
@@ -224,8 +216,6 @@ class Databases:
                 yield name, self._mover(name)
 
     def _mover(self, name: str) -> Mover:
-        from rehost.stacks.data.postgres.mover import Mover
-
         if name not in self._movers:
             move = self._move
             mover = Mover(
@@ -247,9 +237,7 @@ class Databases:
         return self._backs[name]
 
     def _server(self, side: Deployment, name: str, which: str) -> Server:
-        from rehost.stacks.data.postgres.session import Server
-
-        place = side.place(name)
+        place = side.as_deployed.place(name)
         host, port = self._way(side, place)
         at = f"[{host}]" if ":" in host else host
         url = f"postgresql://{quote(place.user, safe='')}:{quote(place.password, safe='')}@{at}:{port}"
@@ -268,8 +256,6 @@ class Databases:
                     raise
 
     def _fence(self, server: Server) -> Proof:
-        from rehost.stacks.data.postgres.fence import Fence
-
         return Fence(
             server, lambda seconds: self._move.target.clock.wait(self._move.target.stop, seconds)
         ).freeze()
@@ -321,8 +307,6 @@ class _Watcher:
         self._phase = ""
 
     def __call__(self, report: Report) -> None:
-        from rehost.stacks.data.postgres.report import DatabaseReport
-
         assert isinstance(report, DatabaseReport)
         now = self._move.target.clock.now()
         if report.phase != self._phase:

@@ -6,8 +6,7 @@ from rehost.stacks.errors import OperatorNeeded, Unproven
 from rehost.stacks.hosts.resource import TOKEN
 from rehost.stacks.migrate.contents.databases import carried
 from rehost.stacks.migrate.move import FROZEN, RELEASED, Facts, Move
-from rehost.stacks.migrate.stragglers import components, passing_on
-from rehost.stacks.migrate.units import set_units
+from rehost.stacks.migrate.stragglers import stop
 
 
 class Freeze:
@@ -43,7 +42,7 @@ class Freeze:
                 )
             move.mark(FROZEN)
         # Services first: what they have begun is brought to its end.
-        steps = _stopped(move, services) if services else {}
+        steps = stop(move, move.source, move.target) if services else {}
         running = _running(move)
         if running:
             raise Unproven(
@@ -53,12 +52,6 @@ class Freeze:
             )
         fences = {content.kind: content.freeze() for content in move.contents}
         return {"services": services, "steps": steps, "since": move.marks[FROZEN], **fences}
-
-
-def _stopped(move: Move, services: list[str]) -> dict[str, int]:
-    """Stop, and pass visitors on to the new side, which takes them once it is let go."""
-    side = passing_on(move.source, move.target)
-    return set_units(move, side, dict.fromkeys(services, True), components(move.source.stack))
 
 
 def _list(move: Move, services: list[str]) -> list[str]:
