@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typed import CommandLine
 
 STACK = """
 stack: shop
@@ -76,26 +74,11 @@ http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), H
 """
 
 
-class Place:
+class Place(CommandLine):
     """A folder with the stack, and a sandbox."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "PULUMI_CONFIG_PASSPHRASE": "horse"}
-        self.environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        self.environment.pop("REHOST_SANDBOX_DIR", None)
-
     def rehost(self, *arguments: str, code: int = 0) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "rehost", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert run.returncode == code, (arguments, run.stdout[-2000:], run.stderr[-3000:])
+        run = self.run(*arguments, code=code)
         return run.stdout + run.stderr
 
     def write(self, text: str) -> None:
@@ -153,11 +136,11 @@ def test_services_at_hetzner_get_the_projects_keys_and_wait_for_them(place: Plac
     told = json.loads(place.rehost("sandbox", "env", "--format", "json"))
     variables = {**told, "REHOST_SANDBOX_MACHINES": str(place.folder / ".rehost-sandbox" / "machines")}
     keys = {name: variables.pop(name) for name in ("HETZNER_S3_ACCESS_KEY", "HETZNER_S3_SECRET_KEY")}
-    outside, place.environment = place.environment, {**place.environment, **variables}
+    outside, place.variables = place.variables, {**place.variables, **variables}
     said = place.rehost("deploy", "--on", "hetzner", "--yes", code=6)
     assert "created servers.app-1 server" in said and "not done: create services.web-1 unit" in said
     assert "set HETZNER_S3_ACCESS_KEY and HETZNER_S3_SECRET_KEY" in said
-    place.environment |= keys
+    place.variables |= keys
     said = place.rehost("deploy", "--on", "hetzner", "--yes")
     assert [place.ask("hetzner", f"{what}/media") for what in ("put", "get", "list")] == ["done", "here", ["x"]]
     # Keys are those of the project: nothing is kept from them, as the portability diff says.
@@ -169,7 +152,7 @@ def test_services_at_hetzner_get_the_projects_keys_and_wait_for_them(place: Plac
     assert "no changes" in place.rehost("plan", "--on", "hetzner", "--detailed-exitcode")
     assert not any(secret in text for text in (said, diff, plan, place.kept()))
     own = {"HETZNER_S3_APP_ACCESS_KEY": "APP", "HETZNER_S3_APP_SECRET_KEY": "own-secret"}
-    place.environment |= own
+    place.variables |= own
     place.rehost("deploy", "--on", "hetzner", "--yes")
     assert place.ask("hetzner", "list/media") == "InvalidAccessKeyId", "services have a pair of their own"
-    place.environment = outside
+    place.variables = outside

@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import boto3
 import dns.resolver
 import pytest
 from plaza import until
+from typed import CommandLine
 
 from rehost.stacks.load import load
 from rehost.stacks.publicnames import named
@@ -30,29 +28,11 @@ EXAMPLES = [
 ]
 
 
-class Sandbox:
+class Sandbox(CommandLine):
     """Stand-ins of their own for one example."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._environment = {**os.environ, "PULUMI_CONFIG_PASSPHRASE": "horse"}
-        # The programs of the examples run with the libraries of the tests.
-        here = str(Path(sys.executable).parent)
-        self._environment["PATH"] = os.pathsep.join([here, os.environ.get("PATH", os.defpath)])
-        self._environment.pop("REHOST_SANDBOX_DIR", None)
-
     def rehost(self, *arguments: str) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "rehost", *arguments],
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert run.returncode == 0, (arguments, run.stdout[-2000:], run.stderr[-3000:])
-        return run.stdout
+        return self.run(*arguments).stdout
 
     @property
     def environment(self) -> dict[str, str]:
